@@ -1,0 +1,110 @@
+//! What stands between a connection and the routes: rate, body bound, time bound, panics.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::response::{IntoResponse, Response};
+use http::{Request, header};
+use http_body_util::Limited;
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use super::envelope::ApiError;
+use super::limits::ApiLimits;
+use super::metrics::ApiMetrics;
+use super::rate_limit::{Client, RateLimit};
+
+/// Cheap to clone: one per connection.
+#[derive(Clone)]
+pub(super) struct Guard {
+    router: Router,
+    max_body_bytes: usize,
+    timeout: Duration,
+    rate: Option<Arc<Mutex<RateLimit>>>,
+    metrics: ApiMetrics,
+}
+
+impl Guard {
+    pub(super) fn new(router: Router, limits: &ApiLimits, metrics: ApiMetrics) -> Self {
+        let rate = RateLimit::new(limits.rate_per_s, limits.rate_burst, Instant::now());
+        Self {
+            // The bound below holds for every body, read by an extractor or not.
+            router: metrics.instrument(router).layer(DefaultBodyLimit::disable()),
+            max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
+            timeout: limits.request_timeout(),
+            rate: rate.map(|rate| Arc::new(Mutex::new(rate))),
+            metrics,
+        }
+    }
+
+    /// Answers one request. Never fails and never panics, whatever the route does.
+    pub(super) async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        match self.admit(peer, &request) {
+            Ok(()) => self.route(peer, request).await,
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+
+    fn admit(&self, peer: SocketAddr, request: &Request<Incoming>) -> Result<(), ApiError> {
+        if let Some(rate) = &self.rate {
+            let mut rate = rate.lock().expect("nobody panics while taking a token");
+            if let Err(wait) = rate.take(Client::from(peer.ip()), Instant::now()) {
+                self.metrics.rate_limited.inc();
+                let mut refusal = ApiError::new("RATE_LIMITED", "too many requests; slow down");
+                refusal.retry_after_s = Some(wait.as_millis().div_ceil(1000).max(1) as u64);
+                return Err(refusal);
+            }
+        }
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > self.max_body_bytes as u64) {
+            let message = format!("a body has at most {} bytes", self.max_body_bytes);
+            return Err(ApiError::new("PAYLOAD_TOO_LARGE", message));
+        }
+        Ok(())
+    }
+
+    async fn route(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(ConnectInfo(peer));
+        let body = Body::new(Limited::new(body, self.max_body_bytes));
+        let routed = self.router.clone().oneshot(Request::from_parts(parts, body));
+        match tokio::time::timeout(self.timeout, NoPanic(Box::pin(routed))).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(None) => {
+                tracing::error!("a handler of the HTTP API panicked");
+                ApiError::internal().into_response()
+            }
+            Err(_) => {
+                self.metrics.timeouts.inc();
+                let message = format!("no answer within {} ms", self.timeout.as_millis());
+                ApiError::new("TIMEOUT", message).into_response()
+            }
+        }
+    }
+}
+
+/// Ends with `None` if the future inside panics.
+struct NoPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for NoPanic<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The future is dropped after a panic and never polled again, so nothing sees a state that
+        // the panic left half-way.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}

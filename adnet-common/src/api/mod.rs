@@ -1,0 +1,27 @@
+//! The HTTP layer that both chains' APIs share: envelope, extractors, limits, server, metrics.
+//!
+//! Every answer of a route, an unknown route or a refused request is the same envelope:
+//! `{"success":true,"data":…}` or `{"success":false,"error":{"code","message"}}`. A chain builds its
+//! routes with [`ApiRoutes`] and runs them with [`serve`], which bounds what a client can cost:
+//! connections, header and body bytes, request time and request rate.
+
+mod clients;
+mod envelope;
+mod extract;
+mod guard;
+mod limits;
+mod metrics;
+mod rate_limit;
+mod routes;
+mod serve;
+mod stall;
+
+pub use envelope::{ApiError, ApiResult, ok};
+pub use extract::{ApiJson, ApiPath, ApiQuery};
+pub use limits::ApiLimits;
+pub use metrics::ApiMetrics;
+pub use routes::{ApiRoutes, documented_routes};
+pub use serve::serve;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! What a chain is to the chain core: its rules, behind one trait.
+//!
+//! Validity has three layers. *Structural*: the bytes decode. *Semantic*: signatures and bounds
+//! hold whatever the state (`verify`, on any thread, once per node). *Contextual*: the state
+//! allows it (`check`, `propose`, `execute`, on the chain's own thread).
+//!
+//! Execution never changes the committed state: it returns a pending one, and only `apply`,
+//! after the block is durable, makes it the committed state.
+
+use crate::attestation::{Attestation, OutboundMessage};
+use crate::chain_id::ChainId;
+use crate::genesis::Genesis;
+use crate::hash::Hash;
+use crate::store::{ReadStore, StoreError, Write};
+use std::sync::Arc;
+
+/// A semantically valid transaction, with what the mempool has to know of it.
+#[derive(Debug)]
+pub struct VerifiedTx<T> {
+    pub id: Hash,
+    /// The bytes as they were signed.
+    pub raw: Vec<u8>,
+    /// The account that pays and whose nonce it uses, padded with zeros on the left.
+    pub sender: [u8; 32],
+    pub nonce: u64,
+    /// What orders transactions of different senders: the higher goes first.
+    pub priority: u128,
+    /// The last height that may include it.
+    pub last_valid_height: u64,
+    pub inner: T,
+}
+
+/// Why a transaction is refused. The code is part of the API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct TxError {
+    /// SCREAMING_SNAKE_CASE, stable.
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl TxError {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message }
+    }
+}
+
+/// What the state says of a transaction that is not in a block yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The next nonce that the sender's account will take.
+    pub account_nonce: u64,
+}
+
+/// Where a block stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockContext {
+    pub height: u64,
+    pub time_ms: u64,
+    pub parent: Hash,
+    pub proposer: [u8; 32],
+}
+
+/// What executing a body leads to.
+pub struct Executed<P> {
+    pub state_root: Hash,
+    pub outbox: Vec<OutboundMessage>,
+    /// State, transactions, receipts: everything of the application in the block's batch.
+    pub writes: Vec<Write>,
+    pub pending: P,
+}
+
+/// A block body that the application has chosen, and what it leads to.
+pub struct Proposed<P> {
+    /// Indices into the candidates, in the order of execution.
+    pub included: Vec<usize>,
+    /// Indices of candidates that can never be included and should leave the mempool.
+    pub rejected: Vec<(usize, TxError)>,
+    /// How many of the offered attestations were taken, from the first.
+    pub attestations: usize,
+    pub executed: Executed<P>,
+}
+
+/// A block breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct InvalidBlock {
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl InvalidBlock {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the stored state is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// One chain's rules and state.
+pub trait Application: Sized + Send + 'static {
+    const CHAIN: ChainId;
+    /// A decoded transaction.
+    type Tx: Send + Sync + 'static;
+    /// What semantic verification needs: cheap to clone, the same for the life of the node.
+    type Rules: Clone + Send + Sync + 'static;
+    /// The state after a block that is not committed.
+    type Pending: Send + 'static;
+    /// The committed state as the API reads it: cheap to make, readable from any thread.
+    type View: Send + Sync + 'static;
+
+    fn rules(genesis: &Genesis) -> Self::Rules;
+
+    /// The state root of height 0 and the writes that make it. Pure.
+    fn genesis_state(genesis: &Genesis) -> (Hash, Vec<Write>);
+
+    /// Opens the committed state at `height`, whose header has `state_root`.
+    /// Fails if what is stored does not lead to that root.
+    fn open(
+        genesis: &Genesis,
+        store: &dyn ReadStore,
+        height: u64,
+        state_root: Hash,
+    ) -> Result<Self, OpenError>;
+
+    /// Structural and semantic validity. Never panics on any bytes.
+    fn verify(rules: &Self::Rules, raw: &[u8]) -> Result<VerifiedTx<Self::Tx>, TxError>;
+
+    /// Contextual validity at the next height: balance, expiry, nonce not yet used.
+    fn check(&self, tx: &VerifiedTx<Self::Tx>) -> Result<Admission, TxError>;
+
+    /// Builds a body from `candidates` (each sender's in nonce order, best fee first) and the
+    /// next attestations, leaving out what does not fit or fails.
+    ///
+    /// `store` reads the state of the parent block.
+    fn propose(
+        &self,
+        store: &dyn ReadStore,
+        block: &BlockContext,
+        candidates: &[Arc<VerifiedTx<Self::Tx>>],
+        attestations: &[Attestation],
+    ) -> Result<Proposed<Self::Pending>, StoreError>;
+
+    /// Executes the body of somebody's block. The outer error is the store's, the inner the block's.
+    fn execute(
+        &self,
+        store: &dyn ReadStore,
+        block: &BlockContext,
+        txs: &[Arc<VerifiedTx<Self::Tx>>],
+        attestations: &[Attestation],
+    ) -> Result<Result<Executed<Self::Pending>, InvalidBlock>, StoreError>;
+
+    /// Makes a pending state the committed one. The block is durable by now.
+    fn apply(&mut self, pending: Self::Pending);
+
+    fn view(&self) -> Arc<Self::View>;
+
+    /// Sequence of the last attestation of the other chain that the committed state has consumed.
+    fn last_consumed(&self) -> u64;
+
+    /// Proves `key` (or its absence) against the committed state root: for state queries of the
+    /// other chain. The format is the chain's own; `light_client` verifies it.
+    fn prove(&self, store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError>;
+}
+
+/// A value of a chain's state with the proof of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateProof {
+    pub height: u64,
+    pub value: Option<Vec<u8>>,
+    pub proof: Vec<u8>,
+}

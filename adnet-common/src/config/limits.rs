@@ -1,0 +1,162 @@
+//! The limits within which a configuration can work, and the rules between keys.
+
+use std::{net::SocketAddr, ops::RangeInclusive};
+
+use super::{
+    Loaded,
+    error::ConfigError,
+    origin::Origin,
+    schema::{leaves, table_of},
+    types::ChainConfig,
+};
+use crate::block::MAX_TX_BYTES;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// The range of every whole number. `CHAIN_LIMITS` holds for both chains.
+const LIMITS: [(&str, RangeInclusive<u64>); 7] = [
+    ("supervisor.shutdown_deadline_ms", 100..=600_000),
+    ("supervisor.hang_warn_ms", 20..=600_000),
+    ("supervisor.hang_kill_ms", 50..=600_000),
+    ("supervisor.restart_limit", 1..=1_000),
+    ("supervisor.restart_window_s", 1..=86_400),
+    ("store.cache_bytes", 8 * MIB..=1024 * GIB),
+    ("store.max_open_files", 64..=1_000_000),
+];
+
+const CHAIN_LIMITS: [(&str, RangeInclusive<u64>); 10] = [
+    ("api_max_body_bytes", KIB..=64 * MIB),
+    // hyper wants a read buffer of at least 8 KiB.
+    ("api_max_header_bytes", 8 * KIB..=MIB),
+    ("api_request_timeout_ms", 100..=600_000),
+    ("api_rate_limit_per_s", 0..=1_000_000),
+    ("api_rate_burst", 1..=10_000_000),
+    ("api_max_connections", 1..=100_000),
+    // One transaction of the largest size must fit.
+    ("mempool_max_bytes", MAX_TX_BYTES as u64..=16 * GIB),
+    ("mempool_max_txs", 1..=10_000_000),
+    ("mempool_max_per_sender", 1..=1_000_000),
+    ("mempool_ttl_s", 1..=7 * 86_400),
+];
+
+/// Every broken limit and rule.
+pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
+    let mut errors = ranges(loaded);
+    let mut rule = |broken: bool, key: &str, problem: &str| {
+        if broken {
+            errors.push(error_at(loaded, key, problem.to_owned()));
+        }
+    };
+    let config = &loaded.config;
+    let supervisor = &config.supervisor;
+    rule(
+        supervisor.hang_kill_ms <= supervisor.hang_warn_ms,
+        "supervisor.hang_kill_ms",
+        "must be above supervisor.hang_warn_ms: a worker is warned about before it is killed",
+    );
+    for (section, chain) in [("alpha", &config.alpha), ("delta", &config.delta)] {
+        let ChainConfig {
+            api_rate_limit_per_s,
+            api_rate_burst,
+            ..
+        } = chain;
+        rule(
+            *api_rate_limit_per_s > 0 && api_rate_burst < api_rate_limit_per_s,
+            &format!("{section}.api_rate_burst"),
+            "must be at least api_rate_limit_per_s, or the sustained rate is never reached",
+        );
+        rule(
+            chain.mempool_max_per_sender > chain.mempool_max_txs,
+            &format!("{section}.mempool_max_per_sender"),
+            "must not be above mempool_max_txs",
+        );
+    }
+    rule(
+        config.node.data_dir.as_os_str().is_empty(),
+        "node.data_dir",
+        "must not be empty",
+    );
+    errors.extend(port_clashes(loaded));
+    errors
+}
+
+fn ranges(loaded: &Loaded) -> Vec<ConfigError> {
+    let values = leaves(&table_of(&loaded.config));
+    let chains = ["alpha", "delta"].into_iter().flat_map(|chain| {
+        CHAIN_LIMITS
+            .into_iter()
+            .map(move |(name, range)| (format!("{chain}.{name}"), range))
+    });
+    let others = LIMITS
+        .into_iter()
+        .map(|(key, range)| (key.to_owned(), range));
+    let mut errors = Vec::new();
+    for (key, range) in others.chain(chains) {
+        let value = values
+            .get(&key)
+            .and_then(toml::Value::as_integer)
+            .expect("limits name integer keys only");
+        if !u64::try_from(value).is_ok_and(|value| range.contains(&value)) {
+            let problem = format!("expected {} to {}", range.start(), range.end());
+            errors.push(error_at(loaded, &key, problem));
+        }
+    }
+    errors
+}
+
+/// Two listeners of one node cannot share a port. Port 0 lets the system choose and never clashes.
+fn port_clashes(loaded: &Loaded) -> Vec<ConfigError> {
+    let config = &loaded.config;
+    let mut listeners: Vec<(&str, SocketAddr)> = vec![("metrics.listen", config.metrics.listen)];
+    if config.node.mode.runs_alpha() {
+        listeners.push(("alpha.api_listen", config.alpha.api_listen));
+    }
+    if config.node.mode.runs_delta() {
+        listeners.push(("delta.api_listen", config.delta.api_listen));
+    }
+    let mut errors = Vec::new();
+    for (index, (key, address)) in listeners.iter().enumerate() {
+        for (other_key, other) in &listeners[..index] {
+            let same_host = address.ip() == other.ip()
+                || address.ip().is_unspecified()
+                || other.ip().is_unspecified();
+            if address.port() != 0 && address.port() == other.port() && same_host {
+                errors.push(error_at(
+                    loaded,
+                    key,
+                    format!("port {} is also that of {other_key}", address.port()),
+                ));
+            }
+        }
+    }
+    errors
+}
+
+/// An error about the value that won for `key`.
+pub(super) fn error_at(loaded: &Loaded, key: &str, problem: String) -> ConfigError {
+    let value = leaves(&table_of(&loaded.config))
+        .get(key)
+        .map(toml::Value::to_string);
+    let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
+    ConfigError::new(key, value, origin, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_whole_number_has_a_range() {
+        let limited = |key: &str| {
+            LIMITS.iter().any(|(name, _)| *name == key)
+                || CHAIN_LIMITS.iter().any(|(name, _)| {
+                    key.strip_prefix("alpha.").or(key.strip_prefix("delta.")) == Some(*name)
+                })
+        };
+        for (key, value) in crate::config::schema::defaults() {
+            assert_eq!(value.is_integer(), limited(&key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The configuration as the node uses it: plain typed values, one struct per section.
+//!
+//! Invariants: every field is one key of `default.toml`, which explains it; every field is read
+//! somewhere in the node; the `Default` values are exactly those of `default.toml` (a test
+//! compares them). Types that `load` returns have passed `limits`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// All settings of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub node: NodeConfig,
+    pub log: LogConfig,
+    pub alpha: ChainConfig,
+    pub delta: ChainConfig,
+    pub metrics: MetricsConfig,
+    pub supervisor: SupervisorConfig,
+    pub store: StoreConfig,
+}
+
+/// `[node]`: where the node lives and which chains it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    pub data_dir: PathBuf,
+    pub mode: Mode,
+}
+
+impl NodeConfig {
+    /// The network's genesis. A data directory without it is not yet that of a node.
+    pub fn genesis_file(&self) -> PathBuf {
+        self.data_dir.join(crate::genesis::GENESIS_FILE_NAME)
+    }
+
+    /// The folder of the database.
+    pub fn database_dir(&self) -> PathBuf {
+        self.data_dir.join("db")
+    }
+
+    /// The Unix socket that `adnet status` asks.
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("control.sock")
+    }
+}
+
+/// Which workers the supervisor starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    Dual,
+    AlphaOnly,
+    DeltaOnly,
+}
+
+impl Mode {
+    /// True if this mode starts the Alpha worker.
+    pub fn runs_alpha(self) -> bool {
+        matches!(self, Mode::Dual | Mode::AlphaOnly)
+    }
+
+    /// True if this mode starts the Delta worker.
+    pub fn runs_delta(self) -> bool {
+        matches!(self, Mode::Dual | Mode::DeltaOnly)
+    }
+}
+
+/// `[log]`: what is logged and how a line looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// The journal under systemd, otherwise `Human`.
+    Auto,
+    Human,
+    Json,
+}
+
+/// `[alpha]` and `[delta]`: one chain's HTTP API and mempool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    pub api_listen: SocketAddr,
+    pub api_max_body_bytes: u64,
+    pub api_max_header_bytes: u64,
+    pub api_request_timeout_ms: u64,
+    /// Requests per second and client address that the API sustains; 0 switches the limit off.
+    pub api_rate_limit_per_s: u64,
+    pub api_rate_burst: u64,
+    pub api_max_connections: u64,
+    pub mempool_max_bytes: u64,
+    pub mempool_max_txs: u64,
+    pub mempool_max_per_sender: u64,
+    pub mempool_ttl_s: u64,
+}
+
+/// `[metrics]`: health, readiness and Prometheus metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    pub listen: SocketAddr,
+}
+
+/// `[supervisor]`: how workers are watched, restarted and stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorConfig {
+    pub shutdown_deadline_ms: u64,
+    pub hang_warn_ms: u64,
+    pub hang_kill_ms: u64,
+    pub restart_limit: u64,
+    pub restart_window_s: u64,
+    pub require_sandbox: bool,
+}
+
+/// `[store]`: the database that both chains share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    pub cache_bytes: u64,
+    pub max_open_files: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            node: NodeConfig {
+                data_dir: PathBuf::from("./adnet-data"),
+                mode: Mode::Dual,
+            },
+            log: LogConfig {
+                level: LogLevel::Info,
+                format: LogFormat::Auto,
+            },
+            alpha: ChainConfig::with_api_port(3030),
+            delta: ChainConfig {
+                // Delta's blocks are five times as frequent and its traders send bursts.
+                api_rate_limit_per_s: 1_000,
+                api_rate_burst: 2_000,
+                mempool_max_per_sender: 256,
+                ..ChainConfig::with_api_port(4030)
+            },
+            metrics: MetricsConfig {
+                listen: loopback(9090),
+            },
+            supervisor: SupervisorConfig {
+                shutdown_deadline_ms: 10_000,
+                hang_warn_ms: 250,
+                hang_kill_ms: 2_000,
+                restart_limit: 5,
+                restart_window_s: 10,
+                require_sandbox: false,
+            },
+            store: StoreConfig {
+                cache_bytes: 256 * 1024 * 1024,
+                max_open_files: 512,
+            },
+        }
+    }
+}
+
+impl ChainConfig {
+    fn with_api_port(port: u16) -> Self {
+        ChainConfig {
+            api_listen: loopback(port),
+            api_max_body_bytes: 1024 * 1024,
+            api_max_header_bytes: 16 * 1024,
+            api_request_timeout_ms: 10_000,
+            api_rate_limit_per_s: 200,
+            api_rate_burst: 400,
+            api_max_connections: 1_024,
+            mempool_max_bytes: 64 * 1024 * 1024,
+            mempool_max_txs: 50_000,
+            mempool_max_per_sender: 64,
+            mempool_ttl_s: 600,
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

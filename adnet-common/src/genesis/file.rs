@@ -1,0 +1,116 @@
+//! Reading and writing `genesis.json`: bounded in size, strict in its fields, valid as a whole.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{Genesis, GenesisProblem};
+
+/// The file's name in the data directory.
+pub const GENESIS_FILE_NAME: &str = "genesis.json";
+
+/// A larger file is refused unread: 16 MiB hold about a hundred thousand accounts.
+pub const GENESIS_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Why a genesis file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is larger than {GENESIS_MAX_BYTES} bytes")]
+    TooLarge { path: PathBuf },
+    #[error("{path} is not a genesis file: {source}")]
+    Malformed {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("{path} is not a valid genesis:{}", listed(.problems))]
+    Invalid {
+        path: PathBuf,
+        problems: Vec<GenesisProblem>,
+    },
+}
+
+impl Genesis {
+    /// Reads and validates a genesis file.
+    ///
+    /// # Errors
+    /// `Io`, `TooLarge`, `Malformed` with line and column, or `Invalid` with every problem at once.
+    pub fn load(path: &Path) -> Result<Genesis, GenesisError> {
+        let in_path = |source| GenesisError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(in_path)?;
+        file.take(GENESIS_MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(in_path)?;
+        if bytes.len() as u64 > GENESIS_MAX_BYTES {
+            return Err(GenesisError::TooLarge {
+                path: path.to_path_buf(),
+            });
+        }
+        let genesis: Genesis =
+            serde_json::from_slice(&bytes).map_err(|source| GenesisError::Malformed {
+                path: path.to_path_buf(),
+                source,
+            })?;
+        let problems = genesis.validate();
+        if problems.is_empty() {
+            Ok(genesis)
+        } else {
+            Err(GenesisError::Invalid {
+                path: path.to_path_buf(),
+                problems,
+            })
+        }
+    }
+
+    /// Writes the genesis to a new file, durably; the file is there whole or not at all.
+    ///
+    /// # Errors
+    /// `Io`, also if the file exists: a node's genesis is never replaced.
+    pub fn create_file(&self, path: &Path) -> Result<(), GenesisError> {
+        let in_path = |source| GenesisError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a struct of plain fields serialises");
+        text.push('\n');
+        let temporary = path.with_extension(format!("json.{}.tmp", std::process::id()));
+        let written = write_durably(&temporary, text.as_bytes())
+            .and_then(|()| fs::hard_link(&temporary, path));
+        let removed = fs::remove_file(&temporary);
+        written.and(removed).map_err(in_path)?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(in_path)
+    }
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn listed(problems: &[GenesisProblem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("\n  - {problem}"))
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! Where committed blocks and outgoing attestations stand in the store, and how to read them.
+//!
+//! Keys of a chain's blocks family: `h` + height → block and certificate, `x` + block hash → height,
+//! `tip` → height of the last committed block. Keys of the shared attestations: chain byte + `s` +
+//! sequence → attestation, chain byte + `i` + id → sequence. All numbers are big-endian.
+
+use crate::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
+use crate::block::{Block, MAX_BODY_BYTES};
+use crate::chain_id::ChainId;
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::hash::Hash;
+use crate::store::{Family, Part, ReadStore, Scan, StoreError, Write};
+
+/// A decided block with the encoded commit certificate (empty for the genesis block).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedBlock {
+    pub block: Block,
+    pub certificate: Vec<u8>,
+}
+
+impl CommittedBlock {
+    pub fn encode(&self) -> Vec<u8> {
+        let block = self.block.encode();
+        let mut w = Writer::with_capacity(block.len() + self.certificate.len() + 16);
+        w.bytes(&block).bytes(&self.certificate);
+        w.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let block = Block::decode(r.bytes("block", MAX_BODY_BYTES)?)?;
+        let certificate = r.bytes("certificate", MAX_CERTIFICATE_BYTES)?.to_vec();
+        r.end()?;
+        Ok(Self { block, certificate })
+    }
+}
+
+/// What is stored does not decode, or the store failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what} in the database is corrupt: {error}")]
+    Corrupt { what: String, error: DecodeError },
+}
+
+const TIP: &[u8] = b"tip";
+
+fn block_key(height: u64) -> Vec<u8> {
+    [b"h".as_slice(), &height.to_be_bytes()].concat()
+}
+
+fn hash_key(hash: &Hash) -> Vec<u8> {
+    [b"x".as_slice(), &hash.0].concat()
+}
+
+pub fn attestation_key(from: ChainId, sequence: u64) -> Vec<u8> {
+    [[from.as_byte(), b's'].as_slice(), &sequence.to_be_bytes()].concat()
+}
+
+fn attestation_id_key(from: ChainId, id: &Hash) -> Vec<u8> {
+    [[from.as_byte(), b'i'].as_slice(), &id.0].concat()
+}
+
+/// The writes that make `committed` the tip of `chain`.
+pub fn block_writes(chain: ChainId, committed: &CommittedBlock) -> Vec<Write> {
+    let family = Family::of(chain, Part::Blocks);
+    let height = committed.block.header.height;
+    vec![
+        Write::put(family, block_key(height), committed.encode()),
+        Write::put(family, hash_key(&committed.block.hash()), height.to_be_bytes()),
+        Write::put(family, TIP, height.to_be_bytes()),
+    ]
+}
+
+/// The writes that record the messages a block sends to the other chain.
+pub fn attestation_writes(attestations: &[Attestation]) -> Vec<Write> {
+    let family = Family::SharedAttestations;
+    let both = |a: &Attestation| {
+        let sequence = a.message.sequence;
+        [
+            Write::put(family, attestation_key(a.from, sequence), a.encode()),
+            Write::put(family, attestation_id_key(a.from, &a.id()), sequence.to_be_bytes()),
+        ]
+    };
+    attestations.iter().flat_map(both).collect()
+}
+
+fn number(bytes: &[u8], what: &str) -> Result<u64, LedgerError> {
+    let mut r = Reader::new(bytes);
+    let read = r.u64("number").and_then(|n| r.end().map(|()| n));
+    read.map_err(|error| corrupt(what, error))
+}
+
+fn corrupt(what: impl Into<String>, error: DecodeError) -> LedgerError {
+    LedgerError::Corrupt {
+        what: what.into(),
+        error,
+    }
+}
+
+/// Height of the last committed block, if the store has a genesis block at all.
+pub fn tip_height(store: &dyn ReadStore, chain: ChainId) -> Result<Option<u64>, LedgerError> {
+    let bytes = store.get(Family::of(chain, Part::Blocks), TIP)?;
+    bytes.map(|b| number(&b, "the tip")).transpose()
+}
+
+pub fn block_at(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    height: u64,
+) -> Result<Option<CommittedBlock>, LedgerError> {
+    let bytes = store.get(Family::of(chain, Part::Blocks), &block_key(height))?;
+    let decode = |b: Vec<u8>| {
+        CommittedBlock::decode(&b).map_err(|e| corrupt(format!("{chain} block {height}"), e))
+    };
+    bytes.map(decode).transpose()
+}
+
+pub fn height_of(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    hash: &Hash,
+) -> Result<Option<u64>, LedgerError> {
+    let bytes = store.get(Family::of(chain, Part::Blocks), &hash_key(hash))?;
+    bytes.map(|b| number(&b, "a block index")).transpose()
+}
+
+/// Outgoing attestations of `from` beginning with `sequence`, at most `limit`.
+pub fn attestations_from(
+    store: &dyn ReadStore,
+    from: ChainId,
+    sequence: u64,
+    limit: u32,
+) -> Result<Vec<Attestation>, LedgerError> {
+    let page = store.scan(&Scan {
+        family: Family::SharedAttestations,
+        from: attestation_key(from, sequence),
+        to: vec![from.as_byte(), b's' + 1],
+        limit,
+        reverse: false,
+    })?;
+    let decode = |(_, v): (_, Vec<u8>)| {
+        Attestation::decode(&v).map_err(|e| corrupt(format!("an attestation of {from}"), e))
+    };
+    page.entries.into_iter().map(decode).collect()
+}
+
+pub fn attestation_by_id(
+    store: &dyn ReadStore,
+    from: ChainId,
+    id: &Hash,
+) -> Result<Option<Attestation>, LedgerError> {
+    let Some(bytes) = store.get(Family::SharedAttestations, &attestation_id_key(from, id))? else {
+        return Ok(None);
+    };
+    let sequence = number(&bytes, "an attestation index")?;
+    Ok(attestations_from(store, from, sequence, 1)?.pop())
+}

@@ -1,0 +1,42 @@
+//! Worker ↔ supervisor: readiness, progress, metrics, the request to stop.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// The worker has opened its chain and answers its API.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ReadyMsg {
+    pub pid: u32,
+    pub incarnation: u32,
+    pub height: u64,
+}
+
+/// After each committed block.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ProgressMsg {
+    pub height: u64,
+    pub block_time_ms: u64,
+    pub block_hash: [u8; 32],
+    pub sibling_height: u64,
+    pub inbox_waiting: u64,
+    pub mempool_txs: u64,
+}
+
+/// One metric family in the text format, without the role label.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct FamilyMsg {
+    pub name: String,
+    pub help: String,
+    pub kind: String,
+    pub lines: Vec<String>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MetricsMsg {
+    pub families: Vec<FamilyMsg>,
+}
+
+/// Supervisor → worker: stop accepting, drain, exit.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct StopMsg {
+    pub deadline_ms: u64,
+}

@@ -1,0 +1,24 @@
+//! Worker ↔ supervisor: messages of the chain to and from its peers.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// To one peer, or to all when there is none.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct NetworkOutMsg {
+    pub peer: Option<[u8; 32]>,
+    pub class: u8,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInMsg {
+    pub peer: [u8; 32],
+    pub class: u8,
+    pub bytes: Vec<u8>,
+}
+
+/// The worker's verdict: this peer served what no honest node serves.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PeerMsg {
+    pub peer: [u8; 32],
+}

@@ -1,0 +1,154 @@
+//! Starting a node: the genesis block on an empty store, else the last committed block.
+
+use super::bodies::Bodies;
+use super::inbox::Inbox;
+use super::sync::Sync;
+use super::timers::{Timer, Timers};
+use super::{BlockLimits, Host, Node, NodeConfig, NodeFault, Queries};
+use crate::application::Application;
+use crate::attestation::outbox_root;
+use crate::block::{Block, Body, Header, MAX_BODY_BYTES, MAX_INBOX, MAX_TXS};
+use crate::cadence::Cadence;
+use crate::chain_id::ChainId;
+use crate::consensus::{Domain, Engine, ValidatorSet};
+use crate::genesis::Genesis;
+use crate::hash::Hash;
+use crate::ledger::{self, CommittedBlock};
+use crate::light_client::LightClient;
+use crate::mempool::Mempool;
+use crate::store::CommitBatch;
+
+/// A moved schedule may be this far ahead of our clock.
+const CLOCK_TOLERANCE_MS: u64 = 500;
+
+impl<A: Application> Node<A> {
+    /// Opens the chain on what `host` has stored. First start and restart are the same code: an
+    /// empty store gets the genesis block, and the node goes on after the last committed one.
+    pub fn open(
+        config: NodeConfig,
+        now_ms: u64,
+        host: &mut dyn Host,
+    ) -> Result<Self, NodeFault> {
+        let genesis = config.genesis;
+        let genesis_hash = genesis.hash();
+        let keys = genesis.validators.iter().map(|v| (v.public_key, v.power));
+        let validators = ValidatorSet::new(keys).map_err(|e| NodeFault::Genesis(e.to_string()))?;
+        let tip = match ledger::tip_height(host, A::CHAIN)? {
+            Some(height) => stored_block::<A>(host, height)?,
+            None => write_genesis::<A>(&genesis, genesis_hash, &validators, host)?,
+        };
+        let header = tip.block.header;
+        let app = A::open(&genesis, host, header.height, header.state_root)?;
+        let domain = Domain {
+            network_id: genesis.network_id,
+            chain: A::CHAIN,
+            genesis: genesis_hash,
+        };
+        let light = LightClient::new(
+            A::CHAIN.sibling(),
+            genesis.network_id,
+            genesis_hash,
+            validators.clone(),
+        );
+        let (cadence, limits) = parameters(A::CHAIN, &genesis);
+        let engine = Engine::new(config.validator, domain, config.timeouts);
+        let mut timers = Timers::default();
+        let next = header.height + 1;
+        timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
+        timers.set(now_ms, Timer::Resume);
+        timers.set(now_ms, Timer::Status);
+        let inbox = Inbox::new(app.last_consumed());
+        Ok(Self {
+            rules: A::rules(&genesis),
+            genesis_hash,
+            validator: config.validator,
+            validators,
+            cadence,
+            limits,
+            app,
+            engine,
+            mempool: Mempool::new(config.mempool),
+            tip_hash: header.hash(),
+            tip: header,
+            tip_certificate: tip.certificate,
+            open: None,
+            bodies: Bodies::default(),
+            needed: Default::default(),
+            light,
+            inbox,
+            queries: Queries::default(),
+            sync: Sync::default(),
+            timers,
+        })
+    }
+}
+
+fn stored_block<A: Application>(
+    host: &dyn Host,
+    height: u64,
+) -> Result<CommittedBlock, NodeFault> {
+    let block = ledger::block_at(host, A::CHAIN, height)?;
+    Ok(block.expect("the tip is written in the batch of its block"))
+}
+
+/// The first block: nobody proposed it, no certificate decided it, everybody computes it.
+pub fn genesis_block<A: Application>(
+    genesis: &Genesis,
+    genesis_hash: Hash,
+    validators: &ValidatorSet,
+) -> (Block, Vec<crate::store::Write>) {
+    let (state_root, writes) = A::genesis_state(genesis);
+    let body = Body::default();
+    let header = Header {
+        chain: A::CHAIN,
+        genesis: genesis_hash,
+        height: 0,
+        time_ms: genesis.genesis_time_ms,
+        parent: Hash::ZERO,
+        proposer: [0; 32],
+        body_root: body.root(),
+        state_root,
+        outbox_root: outbox_root(&[]),
+        next_validators: validators.validators_hash(),
+    };
+    (Block { header, body }, writes)
+}
+
+fn write_genesis<A: Application>(
+    genesis: &Genesis,
+    genesis_hash: Hash,
+    validators: &ValidatorSet,
+    host: &mut dyn Host,
+) -> Result<CommittedBlock, NodeFault> {
+    let (block, mut writes) = genesis_block::<A>(genesis, genesis_hash, validators);
+    let certificate = Vec::new();
+    let committed = CommittedBlock { block, certificate };
+    writes.extend(ledger::block_writes(A::CHAIN, &committed));
+    host.commit(CommitBatch { height: 0, writes })?;
+    Ok(committed)
+}
+
+fn parameters(chain: ChainId, genesis: &Genesis) -> (Cadence, BlockLimits) {
+    let (interval_ms, max_lag_ms, max_bytes, max_txs) = match chain {
+        ChainId::Alpha => {
+            let a = &genesis.alpha;
+            (a.block_interval_ms, a.max_lag_ms, a.max_block_bytes, a.max_block_txs as usize)
+        }
+        ChainId::Delta => {
+            let d = &genesis.delta;
+            (d.block_interval_ms, d.max_lag_ms, d.max_block_bytes, MAX_TXS)
+        }
+    };
+    let cadence = Cadence {
+        interval_ms,
+        max_lag_ms,
+        tolerance_ms: CLOCK_TOLERANCE_MS,
+    };
+    let bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let limits = BlockLimits {
+        max_bytes: bytes.min(MAX_BODY_BYTES),
+        max_txs: max_txs.min(MAX_TXS),
+        max_attestations: (genesis.attestation.max_per_block as usize).min(MAX_INBOX),
+    };
+    (cadence, limits)
+}

@@ -1,0 +1,80 @@
+//! Committing a decided block: one durable batch, then the state, then the world.
+
+use super::bodies::Verdict;
+use super::event::Exchange;
+use super::timers::Timer;
+use super::{Host, Node, NodeFault, Output};
+use crate::application::Application;
+use crate::attestation::{Attestation, FinalityProof};
+use crate::consensus::CommitCertificate;
+use crate::consensus_keys::clear_height;
+use crate::ledger::{self, CommittedBlock};
+use crate::store::CommitBatch;
+
+impl<A: Application> Node<A> {
+    /// Writes the decided block with everything that follows from it in ONE batch; only when the
+    /// store has acknowledged it does the state move and anything leave.
+    pub(super) fn commit(
+        &mut self,
+        now_ms: u64,
+        certificate: CommitCertificate,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        let (height, hash) = (certificate.height, certificate.value);
+        assert_eq!(height, self.tip.height + 1, "heights are decided one after the other");
+        let candidate = self.bodies.known.remove(&hash);
+        let candidate = candidate.expect("the engine decides only what the host has stored");
+        let block = candidate.block;
+        let executed = match candidate.verdict {
+            Verdict::Valid(executed) => *executed,
+            // Decided by others although it is not on our clock's schedule: the quorum rules.
+            Verdict::Unknown | Verdict::Invalid => {
+                self.execute(&block, host)?.map_err(|error| {
+                    let why = error.to_string();
+                    NodeFault::DecidedInvalid { height, why }
+                })?
+            }
+        };
+        let committed = CommittedBlock {
+            block,
+            certificate: certificate.encode(),
+        };
+        let attestations = Attestation::of_block(A::CHAIN, height, &executed.outbox);
+        let mut writes = executed.writes;
+        writes.extend(ledger::block_writes(A::CHAIN, &committed));
+        writes.extend(ledger::attestation_writes(&attestations));
+        writes.extend(clear_height(A::CHAIN, height));
+        host.commit(CommitBatch { height, writes })?;
+
+        self.app.apply(executed.pending);
+        let CommittedBlock { block, certificate } = committed;
+        let ids = block.body.txs.iter().filter_map(|raw| self.mempool.verified(raw));
+        let included: Vec<_> = ids.map(|tx| tx.id).collect();
+        self.tip = block.header;
+        self.tip_hash = hash;
+        self.tip_certificate = certificate;
+        self.bodies.end_height(height);
+        self.needed.clear();
+        self.timers.end_heights(height);
+        self.inbox.consume(self.app.last_consumed());
+        let app = &self.app;
+        self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
+        self.timers.set(self.next_due(now_ms), Timer::Close(height));
+
+        outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
+        let messages = attestations.into_iter().map(Exchange::Attestation);
+        outputs.extend(messages.map(Output::Sibling));
+        outputs.push(Output::Committed(self.snapshot()));
+        self.announce_tip(outputs);
+        Ok(())
+    }
+
+    /// The proof that our tip is final. Not for the genesis block, which has no certificate.
+    pub(super) fn tip_proof(&self) -> FinalityProof {
+        FinalityProof {
+            header: self.tip.clone(),
+            certificate: self.tip_certificate.clone(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What happens to a node, what it asks of the outside, and what can stop it.
+
+use crate::application::{Application, OpenError, StateProof};
+use crate::attestation::{Attestation, FinalityProof};
+use crate::consensus::{HaltReason, Signer};
+use crate::consensus_keys::LoadWalError;
+use crate::ledger::LedgerError;
+use crate::store::{CommitBatch, ReadStore, StoreError, Write};
+use crate::worker::{Request, Snapshot};
+use std::sync::Arc;
+
+/// The public node key of a peer.
+pub type Peer = [u8; 32];
+
+/// The priority class of a network message; the number is its name on the rings and streams.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Class {
+    /// Votes, proposals and certificates.
+    Consensus = 1,
+    /// A block body that is not decided yet.
+    Body = 2,
+    /// Status and requests for decided blocks.
+    SyncRequest = 3,
+    /// Decided blocks with their certificates.
+    SyncResponse = 4,
+    /// A signed transaction.
+    Transaction = 5,
+}
+
+impl Class {
+    pub const ALL: [Class; 5] = [
+        Class::Consensus,
+        Class::Body,
+        Class::SyncRequest,
+        Class::SyncResponse,
+        Class::Transaction,
+    ];
+
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Class::ALL.into_iter().find(|class| *class as u8 == byte)
+    }
+}
+
+/// What the two chains of a node say to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// A block of the sender became final.
+    Finality(FinalityProof),
+    /// A message of a block whose finality proof was sent before.
+    Attestation(Attestation),
+    /// "Prove this key of your committed state."
+    Query { id: u64, key: Vec<u8> },
+    Reply { id: u64, proof: StateProof },
+    /// "Send me your messages from this sequence on": after an attach, a gap, or silence.
+    Resume { next_sequence: u64 },
+}
+
+/// What happens to a node.
+pub enum Input<A: Application> {
+    /// Time has passed: fire what is due.
+    Tick,
+    Network {
+        peer: Peer,
+        class: Class,
+        bytes: Vec<u8>,
+    },
+    Sibling(Exchange),
+    Request(Request<A>),
+}
+
+/// What a node asks of the outside. Durable effects went through the [`Host`] before.
+pub enum Output<A: Application> {
+    Broadcast { class: Class, bytes: Vec<u8> },
+    Send { peer: Peer, class: Class, bytes: Vec<u8> },
+    /// This peer served a bad block or certificate.
+    Distrust(Peer),
+    /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].
+    Sibling(Exchange),
+    /// A block is durable and applied.
+    Committed(Arc<Snapshot<A>>),
+}
+
+/// Durable storage and the validator key, asked synchronously by the chain's thread.
+pub trait Host: ReadStore + Signer {
+    /// Applies one block's batch atomically, synced. Repeating the last one is harmless.
+    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError>;
+
+    /// Appends to the chain's consensus family. Survives the death of the process at once, and a
+    /// loss of power from the next synced batch on (signatures and commits are synced).
+    fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError>;
+}
+
+/// Why a node cannot go on. The worker stops, and starts anew from what is durable.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeFault {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Wal(#[from] LoadWalError),
+    #[error("consensus stopped: {0}")]
+    Halt(HaltReason),
+    #[error("block {height} was decided by a quorum, but is not valid here: {why}")]
+    DecidedInvalid { height: u64, why: String },
+    #[error("the genesis cannot be used: {0}")]
+    Genesis(String),
+}

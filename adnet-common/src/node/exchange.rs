@@ -1,0 +1,175 @@
+//! The other chain: what we take from it, what we tell it, what we ask.
+//!
+//! The ring between the chains is the fast path only. The truth is in the database: whoever
+//! misses something asks for it by sequence, and gets it with the proofs.
+
+use super::event::Exchange;
+use super::timers::Timer;
+use super::{Host, Node, NodeFault, OpenQuery, Output, SiblingReply};
+use crate::application::{Application, StateProof};
+use crate::attestation::{Attestation, FinalityProof};
+use crate::ledger;
+use crate::state_proof;
+use crate::worker::{SiblingError, SiblingValue};
+
+/// Messages sent again at once.
+const RESUME_BATCH: u32 = 256;
+/// Silence after which we ask what we may have missed.
+const RESUME_EVERY_MS: u64 = 2_000;
+/// How long a state query may take, and how many may be open.
+const QUERY_TIMEOUT_MS: u64 = 2_000;
+const MAX_OPEN_QUERIES: usize = 256;
+/// A key of a state query is at most this long.
+pub const MAX_QUERY_KEY_BYTES: usize = 256;
+
+impl<A: Application> Node<A> {
+    pub(super) fn on_sibling(
+        &mut self,
+        now_ms: u64,
+        exchange: Exchange,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        match exchange {
+            Exchange::Finality(proof) => self.on_finality(&proof),
+            Exchange::Attestation(attestation) => {
+                self.on_attestation(now_ms, attestation, outputs);
+            }
+            Exchange::Query { id, key } => {
+                if key.len() <= MAX_QUERY_KEY_BYTES && self.tip.height > 0 {
+                    let proof = self.app.prove(host, &key)?;
+                    // The proof's header first, so that the answer can be verified at once.
+                    outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
+                    outputs.push(Output::Sibling(Exchange::Reply { id, proof }));
+                }
+            }
+            Exchange::Reply { id, proof } => self.on_reply(now_ms, id, proof),
+            Exchange::Resume { next_sequence } => self.resend(next_sequence, host, outputs)?,
+        }
+        Ok(())
+    }
+
+    fn on_finality(&mut self, proof: &FinalityProof) {
+        if let Err(error) = self.light.learn(proof) {
+            let height = proof.header.height;
+            tracing::warn!(chain = %A::CHAIN, height, %error, "a finality proof was refused");
+        }
+        self.inbox.learn(proof, &self.light);
+    }
+
+    fn on_attestation(
+        &mut self,
+        now_ms: u64,
+        attestation: Attestation,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        let sequence = attestation.message.sequence;
+        if !self.inbox.wants(sequence) {
+            return;
+        }
+        let Some(proof) = self.inbox.recent_proof(attestation.height).cloned() else {
+            return self.ask_sibling(now_ms, outputs); // its proof was lost: both come again
+        };
+        let proofs = std::slice::from_ref(&proof);
+        match self.light.verify_attestation(&attestation, proofs) {
+            Ok(()) => self.inbox.add(attestation, proof),
+            Err(error) => {
+                tracing::warn!(chain = %A::CHAIN, sequence, %error, "an attestation was refused");
+            }
+        }
+    }
+
+    /// Asks for what is missing, and again after a while.
+    pub(super) fn ask_sibling(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        let next_sequence = self.inbox.next_missing();
+        outputs.push(Output::Sibling(Exchange::Resume { next_sequence }));
+        self.expire_queries(now_ms);
+        self.timers.cancel(Timer::Resume);
+        self.timers.set(now_ms.saturating_add(RESUME_EVERY_MS), Timer::Resume);
+    }
+
+    /// Sends our messages from `sequence` on, each with the finality proof of its block before it.
+    fn resend(
+        &mut self,
+        sequence: u64,
+        host: &dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        if self.tip.height == 0 {
+            return Ok(());
+        }
+        outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
+        let missing = ledger::attestations_from(host, A::CHAIN, sequence, RESUME_BATCH)?;
+        let mut proved = self.tip.height;
+        for attestation in missing {
+            if attestation.height != proved {
+                proved = attestation.height;
+                let block = ledger::block_at(host, A::CHAIN, proved)?;
+                let block = block.expect("a block is kept as long as its messages");
+                outputs.push(Output::Sibling(Exchange::Finality(FinalityProof {
+                    header: block.block.header,
+                    certificate: block.certificate,
+                })));
+            }
+            outputs.push(Output::Sibling(Exchange::Attestation(attestation)));
+        }
+        Ok(())
+    }
+
+    /// Asks the other chain for a key of its state.
+    pub(super) fn query_sibling(
+        &mut self,
+        now_ms: u64,
+        key: Vec<u8>,
+        reply: SiblingReply,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        self.expire_queries(now_ms);
+        if key.len() > MAX_QUERY_KEY_BYTES {
+            let _ = reply.send(Err(SiblingError::Invalid("the key is too long".into())));
+            return;
+        }
+        if self.queries.open.len() >= MAX_OPEN_QUERIES {
+            let why = "too many state queries are open";
+            let _ = reply.send(Err(SiblingError::Unavailable(why)));
+            return;
+        }
+        self.queries.next_id += 1;
+        let id = self.queries.next_id;
+        let query = OpenQuery {
+            key: key.clone(),
+            deadline_ms: now_ms.saturating_add(QUERY_TIMEOUT_MS),
+            reply,
+        };
+        self.queries.open.insert(id, query);
+        outputs.push(Output::Sibling(Exchange::Query { id, key }));
+    }
+
+    fn on_reply(&mut self, now_ms: u64, id: u64, proof: StateProof) {
+        self.expire_queries(now_ms);
+        let Some(query) = self.queries.open.remove(&id) else {
+            return; // too late, or an answer to an earlier life of ours
+        };
+        let answer = match self.light.header(proof.height) {
+            None => Err(SiblingError::Unavailable("its header is not verified yet")),
+            Some(header) => {
+                let (root, value) = (&header.state_root, proof.value.as_deref());
+                state_proof::verify(A::CHAIN.sibling(), root, &query.key, value, &proof.proof)
+                    .map(|()| SiblingValue {
+                        height: proof.height,
+                        value: proof.value.clone(),
+                    })
+                    .map_err(|e| SiblingError::Invalid(e.to_string()))
+            }
+        };
+        let _ = query.reply.send(answer); // the client may have gone away
+    }
+
+    fn expire_queries(&mut self, now_ms: u64) {
+        let late = self.queries.open.extract_if(.., |_, q| q.deadline_ms <= now_ms);
+        for (_, query) in late {
+            let why = "no answer within two seconds";
+            let _ = query.reply.send(Err(SiblingError::Unavailable(why)));
+        }
+    }
+}

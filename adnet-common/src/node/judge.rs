@@ -1,0 +1,196 @@
+//! Building blocks and judging those of others: both end in an executed candidate.
+
+use super::bodies::{Candidate, Verdict};
+use super::{Host, Node, NodeFault};
+use crate::application::{Application, BlockContext, Executed, InvalidBlock, VerifiedTx};
+use crate::attestation::outbox_root;
+use crate::block::{Block, Body, Header, Inbox as BlockInbox};
+use crate::consensus_keys::{body_key, built_key};
+use crate::hash::Hash;
+use crate::store::{Family, Part, Write};
+use std::sync::Arc;
+
+/// Room that a block keeps for its header and the framing of its body.
+const BLOCK_OVERHEAD_BYTES: usize = 4096;
+
+impl<A: Application> Node<A> {
+    /// The block that we propose in this round: the one built for it before a crash, else a new
+    /// one, stored before anybody hears of it.
+    pub(super) fn build(
+        &mut self,
+        now_ms: u64,
+        round: u32,
+        host: &mut dyn Host,
+    ) -> Result<Option<Hash>, NodeFault> {
+        if let Some(hash) = self.bodies.built.get(&round).copied() {
+            let proposer = self.validator.expect("only a validator proposes");
+            let is_valid = self.judge(now_ms, &hash, proposer.0, host)?;
+            return Ok(is_valid.then_some(hash));
+        }
+        let height = self.tip.height + 1;
+        let context = BlockContext {
+            height,
+            time_ms: self.cadence.stamp(self.tip.time_ms, now_ms),
+            parent: self.tip_hash,
+            proposer: self.validator.expect("only a validator proposes").0,
+        };
+        let mut waiting = self.inbox.next(self.limits.max_attestations);
+        let inbox_bytes = self.inbox_bytes(&waiting);
+        let room = self.limits.max_bytes.saturating_sub(BLOCK_OVERHEAD_BYTES + inbox_bytes);
+        let candidates = self.mempool.candidates(self.limits.max_txs, room);
+        let proposed = self.app.propose(host, &context, &candidates, &waiting)?;
+        let rejected: Vec<Hash> = proposed.rejected.iter().map(|(i, _)| candidates[*i].id).collect();
+        self.mempool.reject(&rejected);
+        waiting.truncate(proposed.attestations);
+        let body = Body {
+            txs: proposed.included.iter().map(|i| candidates[*i].raw.clone()).collect(),
+            inbox: BlockInbox {
+                proofs: self.inbox.proofs_of(&waiting),
+                attestations: waiting,
+            },
+            evidence: Vec::new(),
+        };
+        let header = self.header(&context, &body, &proposed.executed);
+        let block = Block { header, body };
+        let hash = block.hash();
+        let family = Family::of(A::CHAIN, Part::Consensus);
+        host.append(vec![
+            Write::put(family, body_key(height, &hash), block.encode()),
+            Write::put(family, built_key(height, round), hash.0),
+        ])?;
+        let verdict = Verdict::Valid(Box::new(proposed.executed));
+        self.bodies.known.insert(hash, Candidate { block, verdict });
+        self.bodies.built.insert(round, hash);
+        Ok(Some(hash))
+    }
+
+    fn inbox_bytes(&self, attestations: &[crate::attestation::Attestation]) -> usize {
+        let proofs = self.inbox.proofs_of(attestations);
+        let proofs: usize = proofs.iter().map(|p| p.encode().len()).sum();
+        let attestations: usize = attestations.iter().map(|a| a.encode().len()).sum();
+        proofs + attestations
+    }
+
+    fn header(&self, at: &BlockContext, body: &Body, executed: &Executed<A::Pending>) -> Header {
+        Header {
+            chain: A::CHAIN,
+            genesis: self.genesis_hash,
+            height: at.height,
+            time_ms: at.time_ms,
+            parent: at.parent,
+            proposer: at.proposer,
+            body_root: body.root(),
+            state_root: executed.state_root,
+            outbox_root: outbox_root(&executed.outbox),
+            next_validators: self.validators.validators_hash(),
+        }
+    }
+
+    /// Whether the block `hash`, which must be known, may follow the tip when `proposer` proposes
+    /// it. Executes it the first time.
+    pub(super) fn judge(
+        &mut self,
+        now_ms: u64,
+        hash: &Hash,
+        proposer: [u8; 32],
+        host: &mut dyn Host,
+    ) -> Result<bool, NodeFault> {
+        let candidate = self.bodies.known.get(hash).expect("a judged block is known");
+        match &candidate.verdict {
+            Verdict::Valid(_) => return Ok(true),
+            Verdict::Invalid => return Ok(false),
+            Verdict::Unknown => {}
+        }
+        let header = &candidate.block.header;
+        let in_time = self.cadence.accepts(self.tip.time_ms, header.time_ms, now_ms);
+        let outcome = if header.proposer != proposer {
+            Err(InvalidBlock::new("WRONG_PROPOSER", "another validator proposes here"))
+        } else if !in_time {
+            Err(InvalidBlock::new("WRONG_TIME", "the time is not on the schedule"))
+        } else {
+            self.execute(&candidate.block, host)?
+        };
+        let height = header.height;
+        let verdict = match outcome {
+            Ok(executed) => Verdict::Valid(Box::new(executed)),
+            Err(error) => {
+                let chain = A::CHAIN;
+                tracing::warn!(%chain, height, %hash, %error, "a proposed block is not valid");
+                Verdict::Invalid
+            }
+        };
+        let is_valid = matches!(verdict, Verdict::Valid(_));
+        let candidate = self.bodies.known.get_mut(hash).expect("known above");
+        candidate.verdict = verdict;
+        Ok(is_valid)
+    }
+
+    /// Executes a block on the tip's state and checks every commitment of its header but the time.
+    pub(super) fn execute(
+        &self,
+        block: &Block,
+        host: &dyn Host,
+    ) -> Result<Result<Executed<A::Pending>, InvalidBlock>, NodeFault> {
+        let txs = match self.check_structure(block) {
+            Ok(txs) => txs,
+            Err(error) => return Ok(Err(error)),
+        };
+        let header = &block.header;
+        let context = BlockContext {
+            height: header.height,
+            time_ms: header.time_ms,
+            parent: header.parent,
+            proposer: header.proposer,
+        };
+        let attestations = &block.body.inbox.attestations;
+        let executed = match self.app.execute(host, &context, &txs, attestations)? {
+            Ok(executed) => executed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let check = if executed.state_root != header.state_root {
+            Err(InvalidBlock::new("WRONG_STATE_ROOT", "execution leads to another state root"))
+        } else if outbox_root(&executed.outbox) != header.outbox_root {
+            Err(InvalidBlock::new("WRONG_OUTBOX_ROOT", "execution sends other messages"))
+        } else {
+            Ok(executed)
+        };
+        Ok(check)
+    }
+
+    /// Everything that needs no execution. Returns the verified transactions.
+    fn check_structure(&self, block: &Block) -> Result<Vec<Arc<VerifiedTx<A::Tx>>>, InvalidBlock> {
+        let Header { chain, genesis, height, parent, next_validators, .. } = &block.header;
+        let body = &block.body;
+        let require = |holds: bool, code, why: &str| {
+            holds.then_some(()).ok_or_else(|| InvalidBlock::new(code, why))
+        };
+        require(*chain == A::CHAIN, "WRONG_CHAIN", "a block of the other chain")?;
+        require(*genesis == self.genesis_hash, "WRONG_NETWORK", "a block of another network")?;
+        require(*height == self.tip.height + 1, "WRONG_HEIGHT", "not the next height")?;
+        require(*parent == self.tip_hash, "WRONG_PARENT", "it does not follow our tip")?;
+        let set = self.validators.validators_hash();
+        require(*next_validators == set, "WRONG_VALIDATORS", "the validator set is another")?;
+        let fits = block.encode().len() <= self.limits.max_bytes
+            && body.txs.len() <= self.limits.max_txs
+            && body.inbox.attestations.len() <= self.limits.max_attestations;
+        require(fits, "BLOCK_TOO_LARGE", "over the bounds of the genesis")?;
+        require(body.evidence.is_empty(), "EVIDENCE_UNSUPPORTED", "blocks carry no evidence yet")?;
+        let heights: Vec<u64> = body.inbox.attestations.iter().map(|a| a.height).collect();
+        let proved: Vec<u64> = body.inbox.proofs.iter().map(|p| p.header.height).collect();
+        let ordered = proved.windows(2).all(|w| w[0] < w[1]);
+        let all_used = proved.iter().all(|h| heights.contains(h));
+        require(ordered && all_used, "WRONG_PROOFS", "finality proofs are not one per height")?;
+        self.light
+            .verify_inbox(&body.inbox.proofs, &body.inbox.attestations)
+            .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;
+        let verify = |raw: &Vec<u8>| {
+            if let Some(known) = self.mempool.verified(raw) {
+                return Ok(Arc::clone(known)); // verified when it came in
+            }
+            let tx = A::verify(&self.rules, raw);
+            let tx = tx.map_err(|e| InvalidBlock::new("BAD_TRANSACTION", e.to_string()))?;
+            Ok(Arc::new(tx))
+        };
+        body.txs.iter().map(verify).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! One chain of one node: consensus, mempool, state and the other chain's messages, sans-io.
+//!
+//! `step(now, input, host, outputs)` is all there is: no clock, no randomness, no socket. The host
+//! stores and signs synchronously, so whatever is in `outputs` depends only on what is durable.
+//! The same code runs in a worker process and, a hundred times over, in the simulator.
+//!
+//! Invariants: a block is executed before we vote for it; what is committed was executed here and
+//! led to the root in its header; the committed state changes only in `commit`, after the store
+//! has acknowledged the block's batch.
+
+mod bodies;
+mod boot;
+mod commit;
+mod drive;
+mod event;
+mod exchange;
+mod inbox;
+mod intake;
+mod judge;
+mod sync;
+mod timers;
+
+pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+
+use crate::application::Application;
+use crate::block::Header;
+use crate::cadence::Cadence;
+use crate::consensus::{BlockRef, Engine, Timeouts, ValidatorSet};
+use crate::genesis::Genesis;
+use crate::hash::Hash;
+use crate::keys::PublicKey;
+use crate::light_client::LightClient;
+use crate::mempool::{Mempool, MempoolLimits};
+use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
+use bodies::Bodies;
+use inbox::Inbox;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use sync::Sync;
+use timers::{Timer, Timers};
+use tokio::sync::oneshot;
+
+/// What a node is started with.
+#[derive(Clone)]
+pub struct NodeConfig {
+    pub genesis: Arc<Genesis>,
+    /// The key of this validator; `None` follows the chain without voting.
+    pub validator: Option<PublicKey>,
+    pub mempool: MempoolLimits,
+    pub timeouts: Timeouts,
+}
+
+/// Bounds that a genesis gives to the blocks of one chain.
+#[derive(Copy, Clone, Debug)]
+struct BlockLimits {
+    max_bytes: usize,
+    max_txs: usize,
+    max_attestations: usize,
+}
+
+/// See the module.
+pub struct Node<A: Application> {
+    genesis_hash: Hash,
+    rules: A::Rules,
+    validator: Option<PublicKey>,
+    validators: ValidatorSet,
+    cadence: Cadence,
+    limits: BlockLimits,
+    app: A,
+    engine: Engine,
+    mempool: Mempool<A::Tx>,
+    tip: Header,
+    tip_hash: Hash,
+    /// The encoded certificate of the tip; empty for the genesis block.
+    tip_certificate: Vec<u8>,
+    /// The height that consensus works on.
+    open: Option<u64>,
+    bodies: Bodies<A>,
+    /// Blocks that a genuine proposal of the open height names and that were not judged yet.
+    needed: BTreeSet<BlockRef>,
+    light: LightClient,
+    inbox: Inbox,
+    queries: Queries,
+    sync: Sync,
+    timers: Timers,
+}
+
+type SiblingReply = oneshot::Sender<Result<SiblingValue, SiblingError>>;
+
+/// State queries that the other chain has not answered yet.
+#[derive(Default)]
+struct Queries {
+    next_id: u64,
+    open: BTreeMap<u64, OpenQuery>,
+}
+
+struct OpenQuery {
+    key: Vec<u8>,
+    deadline_ms: u64,
+    reply: SiblingReply,
+}
+
+impl<A: Application> Node<A> {
+    /// Takes one input and adds to `outputs` what follows from it, in order.
+    ///
+    /// # Errors
+    /// After an error the node is of no more use: what is durable is where the next one begins.
+    pub fn step(
+        &mut self,
+        now_ms: u64,
+        input: Input<A>,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        match input {
+            Input::Tick => {}
+            Input::Network { peer, class, bytes } => {
+                self.on_network(now_ms, peer, class, bytes, host, outputs)?;
+            }
+            Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
+            Input::Request(request) => self.on_request(now_ms, request, outputs),
+        }
+        while let Some(timer) = self.timers.pop(now_ms) {
+            self.on_timer(now_ms, timer, host, outputs)?;
+        }
+        Ok(())
+    }
+
+    /// When the node wants its next [`Input::Tick`].
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.timers.next_ms()
+    }
+
+    /// Where the chain stands.
+    pub fn status(&self) -> ChainStatus {
+        ChainStatus {
+            height: self.tip.height,
+            block_hash: self.tip_hash,
+            state_root: self.tip.state_root,
+            block_time_ms: self.tip.time_ms,
+            block_interval_ms: self.cadence.interval_ms,
+            sibling_height: self.light.best_height(),
+            last_consumed: self.app.last_consumed(),
+            inbox_waiting: self.inbox.len() as u64,
+            mempool_txs: self.mempool.len() as u64,
+            mempool_bytes: self.mempool.bytes() as u64,
+        }
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot<A>> {
+        let (status, view) = (self.status(), self.app.view());
+        Arc::new(Snapshot { status, view })
+    }
+
+    pub fn application(&self) -> &A {
+        &self.app
+    }
+
+    /// The last committed header.
+    pub fn tip(&self) -> &Header {
+        &self.tip
+    }
+
+    /// The height and round that consensus works on.
+    pub fn position(&self) -> Option<(u64, u32)> {
+        self.engine.position()
+    }
+
+    fn on_timer(
+        &mut self,
+        now_ms: u64,
+        timer: Timer,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        use crate::consensus::Event;
+        match timer {
+            Timer::Engine { height, id } if self.open == Some(height) => {
+                self.drive(now_ms, Event::Timer(id), host, outputs)
+            }
+            Timer::Close(height) if self.open == Some(height) => {
+                self.drive(now_ms, Event::EndHeight, host, outputs)
+            }
+            Timer::Engine { .. } | Timer::Close(_) => Ok(()),
+            Timer::Open(height) => self.open_height(now_ms, height, host, outputs),
+            Timer::Status => {
+                self.announce(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Resume => {
+                self.ask_sibling(now_ms, outputs);
+                Ok(())
+            }
+        }
+    }
+}
