@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod light_client;
 pub mod memory_store;
 pub mod mempool;
+pub mod metrics;
 pub mod merkle;
 pub mod messages;
 pub mod node;

@@ -53,7 +53,9 @@ impl Connections {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Client, u64>> {
-        self.per_client.lock().expect("nobody panics while counting connections")
+        self.per_client
+            .lock()
+            .expect("nobody panics while counting connections")
     }
 }
 
@@ -77,10 +79,16 @@ mod tests {
     async fn one_address_gets_half_and_gives_back_what_it_drops() {
         let connections = Connections::new(4);
         let (a, b) = (Client::V4([1; 4]), Client::V4([2; 4]));
-        let first = connections.admit(a, connections.room().await).expect("room");
-        let _second = connections.admit(a, connections.room().await).expect("room");
+        let first = connections
+            .admit(a, connections.room().await)
+            .expect("room");
+        let _second = connections
+            .admit(a, connections.room().await)
+            .expect("room");
         assert!(connections.admit(a, connections.room().await).is_none());
-        let _other = connections.admit(b, connections.room().await).expect("another address");
+        let _other = connections
+            .admit(b, connections.room().await)
+            .expect("another address");
         drop(first);
         assert!(connections.admit(a, connections.room().await).is_some());
     }

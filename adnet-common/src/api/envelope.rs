@@ -73,7 +73,10 @@ impl ApiError {
 
     /// A failure of this node that the client can do nothing about. The cause belongs in the log.
     pub fn internal() -> Self {
-        Self::new("INTERNAL", "the node failed to answer; its log has the cause")
+        Self::new(
+            "INTERNAL",
+            "the node failed to answer; its log has the cause",
+        )
     }
 }
 
@@ -99,14 +102,17 @@ fn status_of(code: &str) -> (StatusCode, Option<u64>) {
         "PRUNED" => StatusCode::GONE,
         "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "UNSUPPORTED_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "RATE_LIMITED" => return (StatusCode::TOO_MANY_REQUESTS, Some(1)),
-        "OVERLOADED" | "UNAVAILABLE" | "MEMPOOL_FULL" => {
+        "RATE_LIMITED" | "TOO_MANY_FROM_SENDER" => return (StatusCode::TOO_MANY_REQUESTS, Some(1)),
+        "OVERLOADED" | "UNAVAILABLE" | "LAGGING" | "MEMPOOL_FULL" => {
             return (StatusCode::SERVICE_UNAVAILABLE, Some(1));
         }
         "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
         "NONCE_TOO_LOW" | "MINT_ALREADY_USED" | "REPLACEMENT_UNDERPRICED" => StatusCode::CONFLICT,
-        "INSUFFICIENT_BALANCE" | "EXPIRED" | "EXPIRY_TOO_FAR" | "SUPPLY_OVERFLOW"
-        | "NONCE_TOO_HIGH" | "SENDER_LIMIT" => StatusCode::UNPROCESSABLE_ENTITY,
+        "INSUFFICIENT_BALANCE"
+        | "EXPIRED"
+        | "EXPIRY_TOO_FAR"
+        | "SUPPLY_OVERFLOW"
+        | "NONCE_TOO_HIGH" => StatusCode::UNPROCESSABLE_ENTITY,
         "UNSUPPORTED_FUNCTION" => StatusCode::NOT_IMPLEMENTED,
         "INTERNAL" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,

@@ -33,7 +33,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ApiPath
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let wrong = |rejection: PathRejection| ApiError::invalid(rejection.body_text());
-        let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(wrong)?;
+        let Path(value) = Path::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(wrong)?;
         Ok(Self(value))
     }
 }
@@ -43,16 +45,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let wrong = |rejection: QueryRejection| ApiError::invalid(rejection.body_text());
-        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(wrong)?;
+        let Query(value) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(wrong)?;
         Ok(Self(value))
     }
 }
 
 fn json_error(rejection: &JsonRejection) -> ApiError {
     match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new("PAYLOAD_TOO_LARGE", "the body is longer than this API takes")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            "PAYLOAD_TOO_LARGE",
+            "the body is longer than this API takes",
+        ),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ApiError::new("UNSUPPORTED_MEDIA_TYPE", "send JSON as application/json")
         }

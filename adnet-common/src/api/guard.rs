@@ -37,7 +37,9 @@ impl Guard {
         let rate = RateLimit::new(limits.rate_per_s, limits.rate_burst, Instant::now());
         Self {
             // The bound below holds for every body, read by an extractor or not.
-            router: metrics.instrument(router).layer(DefaultBodyLimit::disable()),
+            router: metrics
+                .instrument(router)
+                .layer(DefaultBodyLimit::disable()),
             max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
             timeout: limits.request_timeout(),
             rate: rate.map(|rate| Arc::new(Mutex::new(rate))),
@@ -76,7 +78,10 @@ impl Guard {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(ConnectInfo(peer));
         let body = Body::new(Limited::new(body, self.max_body_bytes));
-        let routed = self.router.clone().oneshot(Request::from_parts(parts, body));
+        let routed = self
+            .router
+            .clone()
+            .oneshot(Request::from_parts(parts, body));
         match tokio::time::timeout(self.timeout, NoPanic(Box::pin(routed))).await {
             Ok(Some(Ok(response))) => response,
             Ok(None) => {

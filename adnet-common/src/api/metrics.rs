@@ -12,8 +12,9 @@ use prometheus::{
 };
 
 /// Seconds; from a cached read to the request timeout.
-const DURATION_BUCKETS_S: [f64; 11] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
+const DURATION_BUCKETS_S: [f64; 11] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
 
 /// Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -30,7 +31,10 @@ impl ApiMetrics {
     /// # Errors
     /// If the registry has metrics of these names already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = Opts::new("adnet_api_requests_total", "HTTP requests answered by a route.");
+        let requests = Opts::new(
+            "adnet_api_requests_total",
+            "HTTP requests answered by a route.",
+        );
         let duration = HistogramOpts::new(
             "adnet_api_request_duration_seconds",
             "Time from a request's headers to its answer.",
@@ -64,6 +68,14 @@ impl ApiMetrics {
         Ok(metrics)
     }
 
+    /// Requests of a route that were answered with 200.
+    #[cfg(test)]
+    pub(super) fn requests_answered(&self, route: &str) -> u64 {
+        self.requests
+            .with_label_values(&["GET", route, "200"])
+            .get()
+    }
+
     /// Counts and times every request of `router`.
     pub(super) fn instrument(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.clone(), observe))
@@ -77,9 +89,15 @@ async fn observe(State(metrics): State<ApiMetrics>, request: Request, next: Next
     let response = next.run(request).await;
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let status = response.status();
-    metrics.requests.with_label_values(&[method, route, status.as_str()]).inc();
+    metrics
+        .requests
+        .with_label_values(&[method, route, status.as_str()])
+        .inc();
     let elapsed = start.elapsed().as_secs_f64();
-    metrics.duration_s.with_label_values(&[route]).observe(elapsed);
+    metrics
+        .duration_s
+        .with_label_values(&[route])
+        .observe(elapsed);
     response
 }
 

@@ -14,6 +14,7 @@ mod metrics;
 mod rate_limit;
 mod routes;
 mod serve;
+mod slots;
 mod stall;
 
 pub use envelope::{ApiError, ApiResult, ok};
@@ -22,6 +23,7 @@ pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
+pub use slots::Slots;
 
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,8 @@ impl RateLimit {
         }
         self.swept = now;
         let (rate, burst) = (self.rate_per_s, self.burst);
-        self.buckets.retain(|_, bucket| refilled(bucket, rate, burst, now) < burst);
+        self.buckets
+            .retain(|_, bucket| refilled(bucket, rate, burst, now) < burst);
     }
 }
 
@@ -135,8 +136,15 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(limit.take(client(1), start), Ok(()));
         }
-        assert_eq!(limit.take(client(1), start), Err(Duration::from_millis(100)));
-        assert_eq!(limit.take(client(2), start), Ok(()), "another client has its own");
+        assert_eq!(
+            limit.take(client(1), start),
+            Err(Duration::from_millis(100))
+        );
+        assert_eq!(
+            limit.take(client(2), start),
+            Ok(()),
+            "another client has its own"
+        );
         let later = start + Duration::from_millis(100);
         assert_eq!(limit.take(client(1), later), Ok(()));
         assert!(limit.take(client(1), later).is_err());
@@ -151,7 +159,11 @@ mod tests {
             limit.take(client(n), start).expect("fresh bucket");
         }
         let newcomers = (0..10).map(|n| limit.take(client(1 << 24 | n), start));
-        assert_eq!(newcomers.filter(Result::is_ok).count(), 2, "they share one bucket");
+        assert_eq!(
+            newcomers.filter(Result::is_ok).count(),
+            2,
+            "they share one bucket"
+        );
         assert_eq!(limit.buckets.len(), TABLE_MAX);
         let later = start + Duration::from_secs(60);
         assert_eq!(limit.take(client(1 << 25), later), Ok(()));

@@ -40,7 +40,10 @@ impl<S: Clone + Send + Sync + 'static> ApiRoutes<S> {
     }
 
     fn add(mut self, method: &'static str, path: &'static str, route: MethodRouter<S>) -> Self {
-        assert!(self.known.insert((method, path)), "{method} {path} is routed once");
+        assert!(
+            self.known.insert((method, path)),
+            "{method} {path} is routed once"
+        );
         self.router = self.router.route(path, route);
         self
     }
@@ -56,14 +59,20 @@ impl<S: Clone + Send + Sync + 'static> ApiRoutes<S> {
     /// What is routed here and not in the document, or the other way round. Empty when they agree.
     pub fn undocumented(&self, document: &str) -> Vec<String> {
         let documented = documented_routes(document);
-        let known = self.known.iter().map(|(method, path)| format!("{method} {path}"));
+        let known = self
+            .known
+            .iter()
+            .map(|(method, path)| format!("{method} {path}"));
         let known: BTreeSet<String> = known.collect();
         known.symmetric_difference(&documented).cloned().collect()
     }
 
     /// The router, with unknown routes and methods answered in the envelope.
     pub fn into_router(self, state: S) -> Router {
-        self.router.fallback(unknown_route).method_not_allowed_fallback(unknown_method).with_state(state)
+        self.router
+            .fallback(unknown_route)
+            .method_not_allowed_fallback(unknown_method)
+            .with_state(state)
     }
 }
 
@@ -73,10 +82,15 @@ impl<S: Clone + Send + Sync + 'static> ApiRoutes<S> {
 /// If the document is not an OpenAPI document: it is part of the program.
 pub fn documented_routes(document: &str) -> BTreeSet<String> {
     let parsed: serde_json::Value = serde_json::from_str(document).expect("the document is JSON");
-    let paths = parsed["paths"].as_object().expect("an OpenAPI document has paths");
+    let paths = parsed["paths"]
+        .as_object()
+        .expect("an OpenAPI document has paths");
     let each = |(path, methods): (&String, &serde_json::Value)| -> Vec<String> {
         let methods = methods.as_object().expect("a path has methods");
-        methods.keys().map(|method| format!("{method} {path}")).collect()
+        methods
+            .keys()
+            .map(|method| format!("{method} {path}"))
+            .collect()
     };
     paths.iter().flat_map(each).collect()
 }
@@ -86,5 +100,8 @@ async fn unknown_route() -> ApiError {
 }
 
 async fn unknown_method() -> ApiError {
-    ApiError::new("METHOD_NOT_ALLOWED", "the route exists, but not with this method")
+    ApiError::new(
+        "METHOD_NOT_ALLOWED",
+        "the route exists, but not with this method",
+    )
 }

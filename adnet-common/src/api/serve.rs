@@ -1,8 +1,8 @@
 //! The HTTP/1 server of a worker: accepts on an inherited socket, bounds connections, drains.
 //!
 //! A worker runs in a sandbox, so this opens no socket and no file. The system calls it needs
-//! beyond the runtime's are accept4, recvfrom, sendto / writev, shutdown and close. Options such as
-//! TCP_NODELAY are set by who made the listening socket; accepted ones inherit them.
+//! beyond the runtime's are accept4, setsockopt (TCP_NODELAY), recvfrom, sendto, writev, shutdown and
+//! close.
 
 use std::io;
 use std::net::SocketAddr;
@@ -62,6 +62,9 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, Some(place))) => {
                 retry = ACCEPT_RETRY_MIN;
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "an answer may wait for the client's acknowledgement");
+                }
                 let stream = StallGuard::new(stream, limits.request_timeout());
                 let connection = Connection {
                     http: http.clone(),
@@ -91,7 +94,10 @@ pub async fn serve(
 
     // What is still open sees the same signal; who does not finish in time is cut off.
     let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.request_timeout(), drained).await.is_err() {
+    if tokio::time::timeout(limits.request_timeout(), drained)
+        .await
+        .is_err()
+    {
         tracing::warn!("HTTP connections did not finish in time and are closed");
         tasks.shutdown().await;
     }
@@ -122,7 +128,10 @@ async fn accept(
 /// The client went away between its SYN and our accept: nothing is wrong here.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 /// Ends when `shutdown` is true or nobody can set it any more.

@@ -9,7 +9,7 @@ use super::{
     schema::{leaves, table_of},
     types::ChainConfig,
 };
-use crate::block::MAX_TX_BYTES;
+use crate::{block::MAX_TX_BYTES, keys::PublicKey};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -79,7 +79,37 @@ pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
         "must not be empty",
     );
     errors.extend(port_clashes(loaded));
+    errors.extend(peer_mistakes(loaded));
     errors
+}
+
+/// Every persistent peer must have the form `KEY@HOST:PORT`. Names are resolved at each dial.
+fn peer_mistakes(loaded: &Loaded) -> Vec<ConfigError> {
+    let config = &loaded.config;
+    let lists = [
+        ("alpha.persistent_peers", &config.alpha.persistent_peers),
+        ("delta.persistent_peers", &config.delta.persistent_peers),
+    ];
+    let mut errors = Vec::new();
+    for (key, list) in lists {
+        let peers = list.split(',').map(str::trim);
+        for peer in peers.filter(|peer| !peer.is_empty() && !is_peer(peer)) {
+            let problem = format!("`{peer}` is not of the form KEY@HOST:PORT");
+            errors.push(error_at(loaded, key, problem));
+        }
+    }
+    errors
+}
+
+fn is_peer(text: &str) -> bool {
+    let Some((key, place)) = text.split_once('@') else {
+        return false;
+    };
+    let Some((host, port)) = place.rsplit_once(':') else {
+        return false;
+    };
+    let port = port.parse::<u16>().unwrap_or(0);
+    key.parse::<PublicKey>().is_ok() && !host.is_empty() && port != 0
 }
 
 fn ranges(loaded: &Loaded) -> Vec<ConfigError> {
@@ -116,6 +146,18 @@ fn port_clashes(loaded: &Loaded) -> Vec<ConfigError> {
     if config.node.mode.runs_delta() {
         listeners.push(("delta.api_listen", config.delta.api_listen));
     }
+    let mut errors = clashes_among(loaded, &listeners);
+    let peers = [
+        ("alpha.p2p_listen", config.alpha.p2p_listen),
+        ("delta.p2p_listen", config.delta.p2p_listen),
+    ];
+    if config.node.mode.runs_alpha() && config.node.mode.runs_delta() {
+        errors.extend(clashes_among(loaded, &peers)); // UDP ports, apart from the TCP ones
+    }
+    errors
+}
+
+fn clashes_among(loaded: &Loaded, listeners: &[(&str, SocketAddr)]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     for (index, (key, address)) in listeners.iter().enumerate() {
         for (other_key, other) in &listeners[..index] {

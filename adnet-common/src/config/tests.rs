@@ -58,7 +58,10 @@ fn other_value(key: &str, default: &Value, step: i64) -> Value {
         "node.mode" => ["alpha-only", "delta-only", "alpha-only"],
         "log.level" => ["error", "debug", "trace"],
         "log.format" => ["json", "human", "json"],
-        "node.data_dir" => ["/tmp/one", "/tmp/two", "/tmp/three"],
+        "node.data_dir" => ["/srv/one", "/srv/two", "/srv/three"],
+        _ if key.ends_with("persistent_peers") => {
+            return Value::from(format!("{}@peer-{step}:4130", "ab".repeat(32)));
+        }
         _ if key.ends_with("listen") => ["127.0.0.1:10001", "127.0.0.1:10002", "[::1]:10003"],
         _ => {
             return match default {
@@ -304,6 +307,24 @@ fn port_clashes_are_found_between_the_listeners_that_the_mode_starts() {
     assert_eq!(mistakes(metrics).len(), 1);
     let apart = "[alpha]\napi_listen = \"127.0.0.2:9090\"\n[delta]\napi_listen = \"127.0.0.1:0\"\n";
     assert_eq!(mistakes(apart), Vec::<String>::new());
+    let peers = "[alpha]\np2p_listen = \"[::]:4131\"\n";
+    assert_eq!(mistakes(peers).len(), 1);
+    // UDP and TCP ports do not clash.
+    let other_protocol = "[alpha]\np2p_listen = \"127.0.0.1:3030\"\n";
+    assert_eq!(mistakes(other_protocol), Vec::<String>::new());
+}
+
+#[test]
+fn each_wrong_peer_of_a_list_is_named() {
+    let key = "ab".repeat(32);
+    let list = format!("{key}@host:1, x@host:1,{key}@host, {key}@[::1]:4130,{key}@host:0");
+    let found = mistakes(&format!("[alpha]\npersistent_peers = \"{list}\"\n"));
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(
+        found[0].ends_with("`x@host:1` is not of the form KEY@HOST:PORT"),
+        "{}",
+        found[0]
+    );
 }
 
 #[test]

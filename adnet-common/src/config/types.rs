@@ -100,6 +100,10 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
+    /// UDP address of the QUIC endpoint.
+    pub p2p_listen: SocketAddr,
+    /// `KEY@HOST:PORT`, separated by commas.
+    pub persistent_peers: String,
     pub api_listen: SocketAddr,
     pub api_max_body_bytes: u64,
     pub api_max_header_bytes: u64,
@@ -152,13 +156,13 @@ impl Default for Config {
                 level: LogLevel::Info,
                 format: LogFormat::Auto,
             },
-            alpha: ChainConfig::with_api_port(3030),
+            alpha: ChainConfig::with_ports(3030, 4130),
             delta: ChainConfig {
                 // Delta's blocks are five times as frequent and its traders send bursts.
                 api_rate_limit_per_s: 1_000,
                 api_rate_burst: 2_000,
                 mempool_max_per_sender: 256,
-                ..ChainConfig::with_api_port(4030)
+                ..ChainConfig::with_ports(4030, 4131)
             },
             metrics: MetricsConfig {
                 listen: loopback(9090),
@@ -180,9 +184,11 @@ impl Default for Config {
 }
 
 impl ChainConfig {
-    fn with_api_port(port: u16) -> Self {
+    fn with_ports(api: u16, p2p: u16) -> Self {
         ChainConfig {
-            api_listen: loopback(port),
+            p2p_listen: SocketAddr::from(([0, 0, 0, 0], p2p)),
+            persistent_peers: String::new(),
+            api_listen: loopback(api),
             api_max_body_bytes: 1024 * 1024,
             api_max_header_bytes: 16 * 1024,
             api_request_timeout_ms: 10_000,

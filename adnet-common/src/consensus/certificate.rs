@@ -62,8 +62,14 @@ pub fn verify_certificate(
 ) -> Result<(), CertificateError> {
     let request = certificate.request();
     let votes = certificate.signatures.iter();
-    let votes = votes.map(|s| SignedFields { key: s.validator, request, signature: s.signature });
-    verify_votes(domain, set, &votes.collect::<Vec<_>>(), |power| set.is_quorum(power))
+    let votes = votes.map(|s| SignedFields {
+        key: s.validator,
+        request,
+        signature: s.signature,
+    });
+    verify_votes(domain, set, &votes.collect::<Vec<_>>(), |power| {
+        set.is_quorum(power)
+    })
 }
 
 /// A signature of a certificate with the message that it was made for.
@@ -82,7 +88,10 @@ pub(super) fn verify_votes(
 ) -> Result<(), CertificateError> {
     let (signatures, members) = (votes.len(), set.members().len());
     if signatures > members {
-        return Err(CertificateError::TooManySignatures { signatures, members });
+        return Err(CertificateError::TooManySignatures {
+            signatures,
+            members,
+        });
     }
     let mut seen = BTreeSet::new();
     let mut signed = 0u64;
@@ -90,7 +99,9 @@ pub(super) fn verify_votes(
         if !seen.insert(vote.key) {
             return Err(CertificateError::Duplicate(vote.key));
         }
-        let member = set.get(&vote.key).ok_or(CertificateError::UnknownValidator(vote.key))?;
+        let member = set
+            .get(&vote.key)
+            .ok_or(CertificateError::UnknownValidator(vote.key))?;
         let sum = signed.checked_add(member.power());
         signed = sum.expect("distinct members have at most the total power, which is checked");
     }
@@ -149,12 +160,23 @@ impl CommitCertificate {
         let signatures = r.list("commit signatures", VALIDATORS_MAX, |r| {
             let validator = PublicKey(r.array("certificate validator")?);
             let signature = r.array("commit signature")?;
-            Ok(CommitSignature { validator, signature })
+            Ok(CommitSignature {
+                validator,
+                signature,
+            })
         })?;
-        if !signatures.windows(2).all(|pair| pair[0].validator < pair[1].validator) {
+        if !signatures
+            .windows(2)
+            .all(|pair| pair[0].validator < pair[1].validator)
+        {
             return Err(r.invalid("commit signatures", "not sorted by validator"));
         }
-        Ok(Self { height, round, value, signatures })
+        Ok(Self {
+            height,
+            round,
+            value,
+            signatures,
+        })
     }
 
     pub(super) fn from_core(c: &core::CommitCertificate<Ctx>) -> Self {

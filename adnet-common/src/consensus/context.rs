@@ -8,7 +8,9 @@ use super::validators::{Validator, ValidatorSet};
 use crate::hash::Hash;
 use crate::keys::PublicKey;
 use arc_malachitebft_core_types as core;
-use arc_malachitebft_core_types::{Context, LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType};
+use arc_malachitebft_core_types::{
+    Context, LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType,
+};
 use arc_malachitebft_signing_ed25519::Ed25519;
 use std::fmt;
 
@@ -129,7 +131,9 @@ impl Vote {
 
 /// The number of a round that messages carry.
 pub fn defined(round: Round) -> u32 {
-    round.as_u32().expect("decoding admits defined rounds only, and the core votes in no other")
+    round
+        .as_u32()
+        .expect("decoding admits defined rounds only, and the core votes in no other")
 }
 
 impl core::Vote<Ctx> for Vote {
@@ -213,14 +217,32 @@ impl Context for Ctx {
         pol_round: Round,
         proposer: PublicKey,
     ) -> Proposal {
-        Proposal { height, round, value, pol_round, proposer }
+        Proposal {
+            height,
+            round,
+            value,
+            pol_round,
+            proposer,
+        }
     }
 
     fn new_prevote(&self, h: Height, r: Round, v: NilOrVal<Hash>, by: PublicKey) -> Vote {
-        Vote { kind: VoteType::Prevote, height: h, round: r, value: v, voter: by }
+        Vote {
+            kind: VoteType::Prevote,
+            height: h,
+            round: r,
+            value: v,
+            voter: by,
+        }
     }
 
     fn new_precommit(&self, h: Height, r: Round, v: NilOrVal<Hash>, by: PublicKey) -> Vote {
-        Vote { kind: VoteType::Precommit, height: h, round: r, value: v, voter: by }
+        Vote {
+            kind: VoteType::Precommit,
+            height: h,
+            round: r,
+            value: v,
+            voter: by,
+        }
     }
 }

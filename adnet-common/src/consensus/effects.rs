@@ -148,12 +148,21 @@ impl Io {
             GetValue(height, round, timeout, r) => {
                 let deadline_ms = self.now_ms.saturating_add(self.timeouts.after_ms(timeout));
                 let (height, round) = (height.0, defined(round));
-                self.push(Action::BuildBlock { height, round, deadline_ms });
+                self.push(Action::BuildBlock {
+                    height,
+                    round,
+                    deadline_ms,
+                });
                 r.resume_with(())
             }
             RestreamProposal(height, round, _, proposer, hash, r) => {
                 let (height, round) = (height.0, defined(round));
-                self.push(Action::Restream(BlockRef { height, round, proposer, hash }));
+                self.push(Action::Restream(BlockRef {
+                    height,
+                    round,
+                    proposer,
+                    hash,
+                }));
                 r.resume_with(())
             }
             CertVerifiedSyncValue(response, proposer, r) => {
@@ -182,7 +191,10 @@ impl Io {
             Finalize(certificate, _, found, r) => {
                 let certificate = CommitCertificate::from_core(&certificate);
                 let evidence = Equivocation::collect(&found);
-                self.push(Action::Finalized { certificate, evidence });
+                self.push(Action::Finalized {
+                    certificate,
+                    evidence,
+                });
                 r.resume_with(())
             }
             SignVote(vote, r) => {
@@ -199,7 +211,10 @@ impl Io {
                     ConsensusMsg::Proposal(p) => p.request(),
                 };
                 let signature = message.signature.to_bytes();
-                r.resume_with(self.domain.verify_decoded(key.inner(), &request, &signature))
+                r.resume_with(
+                    self.domain
+                        .verify_decoded(key.inner(), &request, &signature),
+                )
             }
             VerifyCommitCertificate(c, set, _, r) => {
                 let certificate = CommitCertificate::from_core(&c);
@@ -240,7 +255,12 @@ impl Io {
     pub fn restream_own(&mut self, round: u32, hash: Hash) {
         let proposer = self.validator.expect("only a validator has proposed");
         let height = self.height;
-        self.push(Action::Restream(BlockRef { height, round, proposer, hash }));
+        self.push(Action::Restream(BlockRef {
+            height,
+            round,
+            proposer,
+            hash,
+        }));
     }
 
     /// A proposal of ours that is in the log, and therefore durable, with its body.
@@ -271,7 +291,11 @@ impl Io {
             return;
         }
         self.pending_bytes += bytes.len();
-        self.pending.push(WalEntry { height: self.height, index: self.next_index, bytes });
+        self.pending.push(WalEntry {
+            height: self.height,
+            index: self.next_index,
+            bytes,
+        });
         self.next_index += 1;
     }
 
@@ -287,10 +311,25 @@ impl Io {
         let Some((peer, body)) = self.syncing.take() else {
             return;
         };
-        let CommitCertificate { height, round, value: hash, .. } = certificate;
-        let block = BlockRef { height, round, proposer, hash };
+        let CommitCertificate {
+            height,
+            round,
+            value: hash,
+            ..
+        } = certificate;
+        let block = BlockRef {
+            height,
+            round,
+            proposer,
+            hash,
+        };
         self.checking = Some(block);
-        self.push(Action::CheckSynced { peer, block, certificate, body });
+        self.push(Action::CheckSynced {
+            peer,
+            block,
+            certificate,
+            body,
+        });
     }
 
     /// All pending entries go with the request and are durable when the signature is there.
@@ -323,7 +362,12 @@ impl Io {
     }
 
     fn fail_signing(&mut self, request: &SignRequest, error: SignError) {
-        let SignRequest { height, round, step, .. } = request;
+        let SignRequest {
+            height,
+            round,
+            step,
+            ..
+        } = request;
         let step = format!("{step:?} of height {height}, round {round}");
         self.fail(HaltReason::Sign { step, error });
     }

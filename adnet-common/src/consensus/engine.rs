@@ -46,7 +46,11 @@ impl Engine {
     /// An engine that votes with `validator`'s key whenever it is in the set, or only follows.
     pub fn new(validator: Option<PublicKey>, domain: Domain, timeouts: Timeouts) -> Self {
         let io = Io::new(validator, domain, timeouts);
-        Self { core: None, io, halted: false }
+        Self {
+            core: None,
+            io,
+            halted: false,
+        }
     }
 
     /// Takes one event at the time `now_ms` and returns what is to be done, in order.
@@ -81,7 +85,11 @@ impl Engine {
 
     fn handle(&mut self, event: Event, signer: &mut dyn Signer) -> Result<(), HaltReason> {
         let input = match event {
-            Event::StartHeight { height, validators, wal } => {
+            Event::StartHeight {
+                height,
+                validators,
+                wal,
+            } => {
                 return self.start_height(height, validators, wal, signer);
             }
             other => self.input(other),
@@ -115,11 +123,19 @@ impl Engine {
                 Input::TimeoutElapsed(Timeout::finalize_height(core.round(), Duration::ZERO))
             }),
             _ if self.io.decided => None,
-            Event::Propose { height, round, hash } => (height == open).then(|| {
+            Event::Propose {
+                height,
+                round,
+                hash,
+            } => (height == open).then(|| {
                 let value = LocallyProposedValue::new(Height(height), Round::new(round), hash);
                 Input::Propose(value)
             }),
-            Event::Block { block, valid, origin } => {
+            Event::Block {
+                block,
+                valid,
+                origin,
+            } => {
                 let is_asked_for = block.height == open && self.take_request(&block, origin);
                 is_asked_for.then(|| {
                     let value = ProposedValue {
@@ -137,12 +153,14 @@ impl Engine {
                     Input::ProposedValue(value, origin)
                 })
             }
-            Event::Synced { peer, certificate, body } => {
-                (certificate.height == open).then(|| {
-                    self.io.syncing = Some((peer, body));
-                    wal::sync_input(&certificate)
-                })
-            }
+            Event::Synced {
+                peer,
+                certificate,
+                body,
+            } => (certificate.height == open).then(|| {
+                self.io.syncing = Some((peer, body));
+                wal::sync_input(&certificate)
+            }),
         }
     }
 
@@ -150,7 +168,11 @@ impl Engine {
     fn take_request(&mut self, block: &BlockRef, origin: Origin) -> bool {
         match origin {
             Origin::Consensus => self.io.needed.remove(&(block.round, block.hash)),
-            Origin::Sync => self.io.checking.take_if(|checking| checking == block).is_some(),
+            Origin::Sync => self
+                .io
+                .checking
+                .take_if(|checking| checking == block)
+                .is_some(),
         }
     }
 
@@ -164,7 +186,10 @@ impl Engine {
     ) -> Result<(), HaltReason> {
         let open = self.core.as_ref().map_or(0, |core| core.height().0);
         if height <= open {
-            return Err(HaltReason::HeightOrder { asked: height, open });
+            return Err(HaltReason::HeightOrder {
+                asked: height,
+                open,
+            });
         }
         let entries = decode_log(height, &log)?;
 
@@ -177,7 +202,14 @@ impl Engine {
                 enabled: self.io.validator.is_some(),
             };
             let queue_heights = AHEAD_MAX as usize + 1;
-            State::new(Ctx, Height(height), validators.clone(), params, queue_heights, QUEUE_MAX)
+            State::new(
+                Ctx,
+                Height(height),
+                validators.clone(),
+                params,
+                queue_heights,
+                QUEUE_MAX,
+            )
         });
         let is_window_open = core.finalization_period;
         if is_window_open {
@@ -246,7 +278,9 @@ impl Engine {
         if let (Some(round), Some(hash)) = (building, own_value) {
             return self.propose_again(round, hash, signer);
         }
-        let own_proposal = own_proposals.into_iter().find(|p| p.message.round.as_u32() == round);
+        let own_proposal = own_proposals
+            .into_iter()
+            .find(|p| p.message.round.as_u32() == round);
         if let Some(proposal) = own_proposal.filter(|_| !self.io.decided) {
             // The crash may have come before it was sent, and the replay sends votes only.
             self.io.publish_again(proposal);
@@ -269,12 +303,17 @@ impl Engine {
     }
 
     fn core_mut(&mut self) -> &mut State<Ctx> {
-        self.core.as_mut().expect("start_height makes the core before it replays")
+        self.core
+            .as_mut()
+            .expect("start_height makes the core before it replays")
     }
 
     /// Runs the core's coroutine to its end. Nothing in it waits.
     fn process(&mut self, input: Input<Ctx>, signer: &mut dyn Signer) -> Result<(), HaltReason> {
-        let core = self.core.as_mut().expect("inputs are made for an open height only");
+        let core = self
+            .core
+            .as_mut()
+            .expect("inputs are made for an open height only");
         let io = &mut self.io;
         let result: Result<(), Error<Ctx>> = process!(
             input: input,
@@ -298,7 +337,10 @@ fn decode_log(height: u64, log: &[WalEntry]) -> Result<Vec<Input<Ctx>>, HaltReas
             return Err(HaltReason::WalOrder { height, place });
         }
         let input = wal::decode(&entry.bytes);
-        let input = input.map_err(|error| HaltReason::CorruptWal { index: place, error })?;
+        let input = input.map_err(|error| HaltReason::CorruptWal {
+            index: place,
+            error,
+        })?;
         if matches!(&input, Input::ProposedValue(v, _) if v.height.0 != height) {
             return Err(HaltReason::WalOrder { height, place });
         }

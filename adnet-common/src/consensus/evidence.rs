@@ -89,7 +89,14 @@ impl Equivocation {
         let (a_said, b_said) = (statement(a), statement(b));
         let (height, round, step) = slot(a.0);
         let (first, second) = (a_said.min(b_said), a_said.max(b_said));
-        Some(Self { validator, height, round, step, first, second })
+        Some(Self {
+            validator,
+            height,
+            round,
+            step,
+            first,
+            second,
+        })
     }
 
     /// What the core has found in a height: at most three pairs of votes and three of proposals
@@ -136,9 +143,19 @@ impl Equivocation {
         let (height, round) = (r.u64("evidence height")?, r.u32("evidence round")?);
         let step = Step::from_byte(r.u8("evidence step")?);
         let step = step.ok_or_else(|| r.invalid("evidence step", "unknown step"))?;
-        let (first, second) = (Statement::decode_from(&mut r)?, Statement::decode_from(&mut r)?);
+        let (first, second) = (
+            Statement::decode_from(&mut r)?,
+            Statement::decode_from(&mut r)?,
+        );
         r.end()?;
-        Ok(Self { validator, height, round, step, first, second })
+        Ok(Self {
+            validator,
+            height,
+            round,
+            step,
+            first,
+            second,
+        })
     }
 }
 
@@ -155,6 +172,10 @@ impl Statement {
             _ => return Err(r.invalid("evidence round", "neither absent (0) nor present (1)")),
         };
         let signature = r.array("evidence signature")?;
-        Ok(Self { value, pol_round, signature })
+        Ok(Self {
+            value,
+            pol_round,
+            signature,
+        })
     }
 }

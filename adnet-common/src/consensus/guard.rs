@@ -37,14 +37,27 @@ impl SignSlot {
         let step = Step::from_byte(r.u8("mark step")?);
         let step = step.ok_or_else(|| r.invalid("mark step", "unknown step"))?;
         r.end()?;
-        Ok(Self { height, round, step })
+        Ok(Self {
+            height,
+            round,
+            step,
+        })
     }
 }
 
 impl From<&SignRequest> for SignSlot {
     fn from(request: &SignRequest) -> Self {
-        let SignRequest { height, round, step, .. } = *request;
-        Self { height, round, step }
+        let SignRequest {
+            height,
+            round,
+            step,
+            ..
+        } = *request;
+        Self {
+            height,
+            round,
+            step,
+        }
     }
 }
 
@@ -60,8 +73,18 @@ impl SignMark {
     /// A mark above everything up to and with `height`, for a key whose past marks are not known
     /// (a restored backup): nothing at or below that height is signed any more.
     pub fn barrier(height: u64) -> (SignSlot, SignMark) {
-        let slot = SignSlot { height, round: u32::MAX, step: Step::Precommit };
-        (slot, SignMark { bytes: Vec::new(), signature: [0; 64] })
+        let slot = SignSlot {
+            height,
+            round: u32::MAX,
+            step: Step::Precommit,
+        };
+        (
+            slot,
+            SignMark {
+                bytes: Vec::new(),
+                signature: [0; 64],
+            },
+        )
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -120,20 +143,24 @@ impl Guard {
     /// Judges a request by the marks of this chain.
     pub fn check(&self, marks: &SignMarks, request: &SignRequest) -> Verdict {
         if !request.is_well_formed() {
-            return Verdict::Refused { why: RefusedWhy::Malformed };
+            return Verdict::Refused {
+                why: RefusedWhy::Malformed,
+            };
         }
         let slot = SignSlot::from(request);
         if let Some(mark) = marks.get(&slot) {
             return if mark.bytes == self.domain.sign_bytes(request) {
                 Verdict::Known(mark.signature)
             } else {
-                Verdict::Refused { why: RefusedWhy::Conflict(slot) }
+                Verdict::Refused {
+                    why: RefusedWhy::Conflict(slot),
+                }
             };
         }
         match marks.last_key_value() {
-            Some((highest, _)) if slot < *highest => {
-                Verdict::Refused { why: RefusedWhy::NotAbove(*highest) }
-            }
+            Some((highest, _)) if slot < *highest => Verdict::Refused {
+                why: RefusedWhy::NotAbove(*highest),
+            },
             _ => Verdict::Fresh,
         }
     }

@@ -173,7 +173,9 @@ fn verify_one(
     request: &SignRequest,
     signature: &[u8; 64],
 ) -> Result<(), MessageError> {
-    let member = set.get(&author).ok_or(MessageError::UnknownValidator(author))?;
+    let member = set
+        .get(&author)
+        .ok_or(MessageError::UnknownValidator(author))?;
     if domain.verify_decoded(member.decoded(), request, signature) {
         Ok(())
     } else {
@@ -198,7 +200,9 @@ pub(super) fn verify_polka(
         request,
         signature: s.signature.to_bytes(),
     });
-    verify_votes(domain, set, &votes.collect::<Vec<_>>(), |power| set.is_quorum(power))
+    verify_votes(domain, set, &votes.collect::<Vec<_>>(), |power| {
+        set.is_quorum(power)
+    })
 }
 
 pub(super) fn verify_round_certificate(

@@ -3,7 +3,8 @@
 //! The rules are Tendermint's (Buchman, Kwon, Milosevic, arXiv 1807.04938), run by the Malachite
 //! core as a library; one value (a block hash) is decided per height and there are no forks.
 //! Nothing in this module reads a clock, draws a random number, waits, or touches a file or a
-//! socket. Times are milliseconds since the UNIX epoch and come in with each step.
+//! socket. Times are milliseconds since the UNIX epoch and come in with each step. (The core notes
+//! an `Instant` when a height starts; with the finalization window out of reach it decides nothing.)
 //!
 //! # The contract of a host
 //!
@@ -12,7 +13,8 @@
 //!   durably, judge it, answer [`Event::Block`]. Feed no others (they could crowd out the real
 //!   one: the core keeps two values per round), and the engine drops those it did not ask for.
 //! * Build at most one block per (height, round), also across restarts: answer
-//!   [`Action::BuildBlock`] with the stored block of that round if there is one.
+//!   [`Action::BuildBlock`] with the stored block of that round if there is one. What was proposed
+//!   before a crash the engine proposes again by itself, with an [`Action::Restream`].
 //! * Start and restart are the same: a fresh engine, then one [`Event::StartHeight`] for the
 //!   height after the last committed one, with the WAL entries stored for that height. A log of
 //!   another height is dropped before.

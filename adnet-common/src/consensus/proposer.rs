@@ -22,7 +22,10 @@ impl ValidatorSet {
     pub fn proposer(&self, height: u64, round: u32) -> &Validator {
         let members = self.members();
         let turn = height.wrapping_add(u64::from(round));
-        if members.windows(2).all(|pair| pair[0].power() == pair[1].power()) {
+        if members
+            .windows(2)
+            .all(|pair| pair[0].power() == pair[1].power())
+        {
             let index = turn % members.len() as u64;
             return &members[index as usize];
         }
@@ -76,11 +79,16 @@ mod tests {
         for window in [100, 1_000, 5_000] {
             for part in turns.chunks(window) {
                 let mut counts: BTreeMap<_, u64> = BTreeMap::new();
-                part.iter().for_each(|key| *counts.entry(*key).or_default() += 1);
+                part.iter()
+                    .for_each(|key| *counts.entry(*key).or_default() += 1);
                 for member in set.members() {
                     let had = counts.get(&member.key()).copied().unwrap_or(0) as i64;
                     let due = (member.power() * window as u64 / set.total_power()) as i64;
-                    assert!((had - due).abs() <= 5, "{} had {had} of {due}", member.power());
+                    assert!(
+                        (had - due).abs() <= 5,
+                        "{} had {had} of {due}",
+                        member.power()
+                    );
                 }
             }
         }
@@ -88,7 +96,7 @@ mod tests {
 
     #[test]
     fn nobody_below_a_third_proposes_twice_running() {
-        let set = set(&[30, 25, 20, 15, 10, u64::from(u32::MAX) / (u32::MAX as u64)]);
+        let set = set(&[30, 25, 20, 15, 10, 1]);
         assert!(turns(&set, 5_000).windows(2).all(|pair| pair[0] != pair[1]));
     }
 

@@ -68,7 +68,14 @@ mod tests {
         let propose = |round| timeouts.after_ms(Timeout::propose(Round::new(round)));
         assert_eq!((propose(0), propose(1), propose(4)), (1_000, 1_250, 2_000));
         assert_eq!((propose(16), propose(u32::MAX)), (5_000, 5_000));
-        let slow = Timeouts { max_ms: u64::MAX, propose_ms: 60_000, ..timeouts };
-        assert_eq!(slow.after_ms(Timeout::propose(Round::ZERO)), Timeouts::CAP_MS);
+        let slow = Timeouts {
+            max_ms: u64::MAX,
+            propose_ms: 60_000,
+            ..timeouts
+        };
+        assert_eq!(
+            slow.after_ms(Timeout::propose(Round::ZERO)),
+            Timeouts::CAP_MS
+        );
     }
 }

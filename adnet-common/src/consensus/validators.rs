@@ -86,12 +86,19 @@ impl ValidatorSet {
             total_power = sum.ok_or(ValidatorSetError::PowerOverflow)?;
             let decoded = DecodedKey::from_bytes(key.0);
             let decoded = decoded.map_err(|_| ValidatorSetError::BadKey(key))?;
-            members.push(Validator { key, power, decoded });
+            members.push(Validator {
+                key,
+                power,
+                decoded,
+            });
         }
         if total_power.checked_mul(3).is_none() {
             return Err(ValidatorSetError::PowerOverflow);
         }
-        Ok(Self { members, total_power })
+        Ok(Self {
+            members,
+            total_power,
+        })
     }
 
     /// The members, sorted by key.

@@ -27,7 +27,8 @@ pub fn encode(input: &Input<Ctx>) -> Option<Vec<u8>> {
             w.u8(4).u64(v.height.0).u32(defined(v.round));
             codec::write_optional_round(&mut w, v.valid_round);
             w.raw(&v.proposer.0).hash(&v.value);
-            w.u8(v.validity.to_bool().into()).u8(origin.is_sync().into());
+            w.u8(v.validity.to_bool().into())
+                .u8(origin.is_sync().into());
         }
         Input::TimeoutElapsed(timeout) => {
             let kind = match timeout.kind {

@@ -83,6 +83,11 @@ impl Sender {
         self.ring.flush();
     }
 
+    /// The ring itself, for its doorbell.
+    pub fn ring(&mut self) -> &mut Producer {
+        &mut self.ring
+    }
+
     fn put(
         &mut self,
         kind: u16,

@@ -26,7 +26,7 @@ pub struct ProgressMsg {
 pub struct FamilyMsg {
     pub name: String,
     pub help: String,
-    pub kind: String,
+    pub kind: u8,
     pub lines: Vec<String>,
 }
 

@@ -65,7 +65,11 @@ impl<A: Application> Node<A> {
         outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
         let messages = attestations.into_iter().map(Exchange::Attestation);
         outputs.extend(messages.map(Output::Sibling));
-        outputs.push(Output::Committed(self.snapshot()));
+        let (snapshot, transactions) = (self.snapshot(), block.body.txs.len());
+        outputs.push(Output::Committed {
+            snapshot,
+            transactions,
+        });
         self.announce_tip(outputs);
         Ok(())
     }

@@ -78,7 +78,10 @@ pub enum Output<A: Application> {
     /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].
     Sibling(Exchange),
     /// A block is durable and applied.
-    Committed(Arc<Snapshot<A>>),
+    Committed {
+        snapshot: Arc<Snapshot<A>>,
+        transactions: usize,
+    },
 }
 
 /// Durable storage and the validator key, asked synchronously by the chain's thread.

@@ -152,6 +152,11 @@ impl<A: Application> Node<A> {
         Arc::new(Snapshot { status, view })
     }
 
+    /// Whether an attestation with this sequence would be of use.
+    pub fn wants_attestation(&self, sequence: u64) -> bool {
+        self.inbox.wants(sequence)
+    }
+
     pub fn application(&self) -> &A {
         &self.app
     }

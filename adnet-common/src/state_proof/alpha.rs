@@ -69,8 +69,14 @@ mod tests {
         let root = Hash::ZERO;
         let mut longest = vec![0xff; MAX_BYTES + 1];
         longest[0] = VERSION;
-        let wrong: [&[u8]; 6] =
-            [&[], &[2, 0], &[VERSION], &[VERSION, 9], &longest, &[VERSION, 0, 255, 255, 255, 255]];
+        let wrong: [&[u8]; 6] = [
+            &[],
+            &[2, 0],
+            &[VERSION],
+            &[VERSION, 9],
+            &longest,
+            &[VERSION, 0, 255, 255, 255, 255],
+        ];
         for proof in wrong {
             assert!(verify(&root, b"key", None, proof).is_err());
             assert!(verify(&root, b"key", Some(b"value"), proof).is_err());

@@ -47,7 +47,9 @@ pub fn verify(
         (Some(slot), Some(account)) => {
             let account = decode_all::<TrieAccount>(&account, "the account")?;
             let word = lookup(account.storage_root, keccak256(slot), &storage_nodes)?;
-            let word = word.map(|bytes| decode_all::<U256>(&bytes, "the slot")).transpose()?;
+            let word = word
+                .map(|bytes| decode_all::<U256>(&bytes, "the slot"))
+                .transpose()?;
             word.map(|word| word.to_be_bytes::<32>().to_vec())
         }
     };
@@ -62,10 +64,17 @@ fn wrong(why: impl Into<String>) -> StateProofError {
     StateProofError(why.into())
 }
 
-fn decode(proof: &[u8]) -> Result<(Vec<&[u8]>, Vec<&[u8]>), DecodeError> {
+/// Nodes of a trie from its root downwards.
+type Nodes<'a> = Vec<&'a [u8]>;
+
+fn decode(proof: &[u8]) -> Result<(Nodes<'_>, Nodes<'_>), DecodeError> {
     let mut r = Reader::new(proof);
-    let account = r.list("account nodes", MAX_NODES, |r| r.bytes("node", MAX_NODE_BYTES))?;
-    let storage = r.list("storage nodes", MAX_NODES, |r| r.bytes("node", MAX_NODE_BYTES))?;
+    let account = r.list("account nodes", MAX_NODES, |r| {
+        r.bytes("node", MAX_NODE_BYTES)
+    })?;
+    let storage = r.list("storage nodes", MAX_NODES, |r| {
+        r.bytes("node", MAX_NODE_BYTES)
+    })?;
     r.end()?;
     Ok((account, storage))
 }
@@ -83,7 +92,9 @@ fn lookup(root: B256, key: B256, nodes: &[&[u8]]) -> Result<Option<Vec<u8>>, Sta
         };
     }
     let mut nodes = nodes.iter();
-    let first = nodes.next().ok_or_else(|| wrong("the root node is missing"))?;
+    let first = nodes
+        .next()
+        .ok_or_else(|| wrong("the root node is missing"))?;
     if keccak256(first) != root {
         return Err(wrong("the first node is not the root"));
     }
@@ -101,7 +112,9 @@ fn lookup(root: B256, key: B256, nodes: &[&[u8]]) -> Result<Option<Vec<u8>>, Sta
                 extension.child
             }
             TrieNode::Branch(branch) => {
-                let nibble = rest.first().ok_or_else(|| wrong("a branch below the end of the key"))?;
+                let nibble = rest
+                    .first()
+                    .ok_or_else(|| wrong("a branch below the end of the key"))?;
                 rest = rest.slice(1..);
                 let children = branch.as_ref();
                 let child = children.children().find(|(index, _)| *index == nibble);
@@ -149,7 +162,10 @@ mod tests {
         }
         let root = builder.root();
         let nodes = builder.take_proof_nodes().into_nodes_sorted();
-        (root, nodes.into_iter().map(|(_, node)| node.to_vec()).collect())
+        (
+            root,
+            nodes.into_iter().map(|(_, node)| node.to_vec()).collect(),
+        )
     }
 
     fn encode(account: &[Vec<u8>], storage: &[Vec<u8>]) -> Vec<u8> {
@@ -174,9 +190,21 @@ mod tests {
         let address = [7u8; 20];
         for (slot, present) in [(slots[4], true), ([0xee; 32], false)] {
             let (storage_root, storage) = trie(&leaves, keccak256(slot));
-            let account = TrieAccount { storage_root, nonce: 1, ..TrieAccount::default() };
+            let account = TrieAccount {
+                storage_root,
+                nonce: 1,
+                ..TrieAccount::default()
+            };
             let mut accounts: Vec<_> = (10u8..50)
-                .map(|n| (keccak256([n; 20]), rlp(TrieAccount { nonce: n.into(), ..account })))
+                .map(|n| {
+                    (
+                        keccak256([n; 20]),
+                        rlp(TrieAccount {
+                            nonce: n.into(),
+                            ..account
+                        }),
+                    )
+                })
                 .collect();
             accounts.push((keccak256(address), rlp(account)));
             let (root, nodes) = trie(&accounts, keccak256(address));
@@ -188,7 +216,15 @@ mod tests {
             verify(&root, &key[..20], Some(&rlp(account)), &encode(&nodes, &[])).expect("account");
 
             assert!(verify(&root, &key, Some(&[9; 32]), &proof).is_err());
-            assert!(verify(&root, &key, if present { None } else { Some(&slot) }, &proof).is_err());
+            assert!(
+                verify(
+                    &root,
+                    &key,
+                    if present { None } else { Some(&slot) },
+                    &proof
+                )
+                .is_err()
+            );
             assert!(verify(&root, &key[..19], value, &proof).is_err());
             assert!(verify(&Hash::ZERO, &key, value, &proof).is_err());
             let shortened = encode(&nodes, &storage[..storage.len() - 1]);

@@ -1,8 +1,17 @@
 //! The worker shell: the loop that joins rings, chain core and API server in a worker process.
 
+mod chain_loop;
+pub mod clock;
+mod figures;
 mod handle;
+mod launch;
+mod links;
+mod run;
 
+pub use chain_loop::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WorkerFault};
 pub use handle::{
     ChainHandle, ChainStatus, PendingTx, Request, SiblingError, SiblingValue, Snapshot,
 };
-pub(crate) use handle::Inner;
+pub use launch::{LAUNCH_VARIABLE, Launch, RingEnd, WorkerRings};
+pub use links::{JoinError, Links};
+pub use run::{WorkerError, WorkerSetup, run_worker};

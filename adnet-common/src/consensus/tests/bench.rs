@@ -4,7 +4,7 @@ use crate::chain_id::ChainId;
 use crate::consensus::message::Inner;
 use crate::consensus::{
     Action, BlockRef, CommitCertificate, CommitSignature, Domain, Engine, Event, Guard, Message,
-    Origin, SignError, SignMarks, SignRequest, Signer, Step, TimerId, Timeouts, ValidatorSet,
+    Origin, SignError, SignMarks, SignRequest, Signer, Step, Timeouts, TimerId, ValidatorSet,
     Verdict, WalEntry,
 };
 use crate::hash::Hash;
@@ -37,12 +37,22 @@ pub fn test_key(number: u8) -> TestKey {
 }
 
 pub fn domain() -> Domain {
-    Domain { network_id: 1, chain: ChainId::Delta, genesis: Hash([0xad; 32]) }
+    Domain {
+        network_id: 1,
+        chain: ChainId::Delta,
+        genesis: Hash([0xad; 32]),
+    }
 }
 
 pub fn vote_request(step: Step, height: u64, round: u32, value: Option<Hash>) -> SignRequest {
     let value = value.map(|hash| hash.0);
-    SignRequest { height, round, step, value, pol_round: None }
+    SignRequest {
+        height,
+        round,
+        step,
+        value,
+        pol_round: None,
+    }
 }
 
 /// Stands for the process that holds the key and the disk: its fields survive a crash.
@@ -60,7 +70,13 @@ pub struct KeyHolder {
 impl KeyHolder {
     pub fn new(key: TestKey) -> Self {
         let (marks, wal) = (SignMarks::new(), Vec::new());
-        Self { key, marks, wal, fresh: Vec::new(), failure: None }
+        Self {
+            key,
+            marks,
+            wal,
+            fresh: Vec::new(),
+            failure: None,
+        }
     }
 
     pub fn append(&mut self, entries: &[WalEntry]) {
@@ -90,7 +106,9 @@ impl Signer for KeyHolder {
                 self.append(wal);
                 Ok(signature)
             }
-            Verdict::Refused { why } => Err(SignError::Refused { why: why.to_string() }),
+            Verdict::Refused { why } => Err(SignError::Refused {
+                why: why.to_string(),
+            }),
         }
     }
 }
@@ -111,7 +129,14 @@ impl Bench {
         let set = ValidatorSet::new(keys.iter().map(|k| (k.public, 1))).expect("a sound set");
         let holder = KeyHolder::new(keys[me].clone());
         let engine = Engine::new(Some(keys[me].public), domain(), Timeouts::default());
-        Self { keys, set, me, engine, holder, timers: Vec::new() }
+        Self {
+            keys,
+            set,
+            me,
+            engine,
+            holder,
+            timers: Vec::new(),
+        }
     }
 
     /// A bench whose engine proposes, or does not, in a round of height 1.
@@ -123,7 +148,10 @@ impl Bench {
 
     pub fn proposer(&self, round: u32) -> usize {
         let chosen = self.set.proposer(1, round).key();
-        self.keys.iter().position(|k| k.public == chosen).expect("a member")
+        self.keys
+            .iter()
+            .position(|k| k.public == chosen)
+            .expect("a member")
     }
 
     pub fn others(&self) -> Vec<usize> {
@@ -152,7 +180,11 @@ impl Bench {
 
     pub fn start(&mut self, height: u64) -> Vec<Action> {
         let (validators, wal) = (self.set.clone(), self.holder.wal.clone());
-        self.step(Event::StartHeight { height, validators, wal })
+        self.step(Event::StartHeight {
+            height,
+            validators,
+            wal,
+        })
     }
 
     /// The worker dies and starts again: what was not durable is lost.
@@ -165,7 +197,9 @@ impl Bench {
     /// Lets all timers elapse that have been set so far.
     pub fn elapse(&mut self) -> Vec<Action> {
         let due = std::mem::take(&mut self.timers);
-        due.into_iter().flat_map(|id| self.step(Event::Timer(id))).collect()
+        due.into_iter()
+            .flat_map(|id| self.step(Event::Timer(id)))
+            .collect()
     }
 
     pub fn vote(&self, by: usize, step: Step, round: u32, value: Option<Hash>) -> Message {
@@ -191,12 +225,21 @@ impl Bench {
 
     pub fn block(&self, round: u32, hash: Hash) -> BlockRef {
         let proposer = self.keys[self.proposer(round)].public;
-        BlockRef { height: 1, round, proposer, hash }
+        BlockRef {
+            height: 1,
+            round,
+            proposer,
+            hash,
+        }
     }
 
     pub fn judged(&self, round: u32, hash: Hash) -> Event {
         let block = self.block(round, hash);
-        Event::Block { block, valid: true, origin: Origin::Consensus }
+        Event::Block {
+            block,
+            valid: true,
+            origin: Origin::Consensus,
+        }
     }
 
     /// A certificate with the precommits of all the others.
@@ -206,11 +249,20 @@ impl Bench {
             validator: self.keys[by].public,
             signature: self.keys[by].sign(&request),
         });
-        CommitCertificate { height: 1, round, value, signatures: signatures.collect() }
+        CommitCertificate {
+            height: 1,
+            round,
+            value,
+            signatures: signatures.collect(),
+        }
     }
 
     pub fn sync(&mut self, certificate: CommitCertificate) -> Vec<Action> {
-        self.step(Event::Synced { peer: [9; 32], certificate, body: b"a body".to_vec() })
+        self.step(Event::Synced {
+            peer: [9; 32],
+            certificate,
+            body: b"a body".to_vec(),
+        })
     }
 }
 
@@ -228,7 +280,10 @@ pub fn signed(key: &TestKey, request: &SignRequest) -> Message {
             };
         }
         Step::Prevote | Step::Precommit => {
-            w.u8(1).u8(request.step.as_byte() - 1).u64(request.height).u32(request.round);
+            w.u8(1)
+                .u8(request.step.as_byte() - 1)
+                .u64(request.height)
+                .u32(request.round);
             match request.value {
                 None => w.u8(0),
                 Some(hash) => w.u8(1).raw(&hash),
@@ -250,8 +305,8 @@ pub fn proposals(actions: &[Action]) -> Vec<SignRequest> {
 }
 
 fn published(actions: &[Action], wanted: impl Fn(&Message) -> bool) -> Vec<SignRequest> {
-    let message = |action| match action {
-        &Action::Publish(ref message) if wanted(message) => message.request(),
+    let message = |action: &Action| match action {
+        Action::Publish(message) if wanted(message) => message.request(),
         _ => None,
     };
     actions.iter().filter_map(message).collect()

@@ -32,7 +32,11 @@ fn polka(b: &Bench, signers: usize) -> Message {
 
 /// A round certificate of votes of one kind for nil.
 fn round(b: &Bench, signers: usize, kind: VoteType, cert_type: RoundCertificateType) -> Message {
-    let step = if kind == VoteType::Prevote { Step::Prevote } else { Step::Precommit };
+    let step = if kind == VoteType::Prevote {
+        Step::Prevote
+    } else {
+        Step::Precommit
+    };
     let request = vote_request(step, 1, 2, None);
     let signature = |k: &super::bench::TestKey| {
         let signature = Signature::from_bytes(k.sign(&request));
@@ -80,19 +84,35 @@ fn what_does_not_verify_is_named() {
     let b = Bench::new(4, 0);
     let stranger = signed(&test_key(99), &vote_request(Step::Prevote, 1, 0, None));
     let error = stranger.verify(&domain(), &b.set);
-    assert_eq!(error, Err(MessageError::UnknownValidator(test_key(99).public)));
+    assert_eq!(
+        error,
+        Err(MessageError::UnknownValidator(test_key(99).public))
+    );
     let other = (b.proposer(0) + 1) % 4;
     let usurper = signed(&b.keys[other], &vote_request(Step::Proposal, 1, 0, Some(A)));
     let error = usurper.verify(&domain(), &b.set);
     assert_eq!(error, Err(MessageError::NotProposer(b.keys[other].public)));
     let weak = polka(&b, 2).verify(&domain(), &b.set);
-    let not_enough = CertificateError::NotEnoughPower { signed: 2, total: 4 };
+    let not_enough = CertificateError::NotEnoughPower {
+        signed: 2,
+        total: 4,
+    };
     assert_eq!(weak, Err(MessageError::Certificate(not_enough)));
     let mixed = round(&b, 3, VoteType::Prevote, RoundCertificateType::Precommit);
     let wrong = CertificateError::WrongStep(b.keys[0].public);
-    assert_eq!(mixed.verify(&domain(), &b.set), Err(MessageError::Certificate(wrong)));
-    let sibling = crate::consensus::Domain { chain: domain().chain.sibling(), ..domain() };
-    assert!(samples().iter().all(|m| m.verify(&sibling, &b.set).is_err()));
+    assert_eq!(
+        mixed.verify(&domain(), &b.set),
+        Err(MessageError::Certificate(wrong))
+    );
+    let sibling = crate::consensus::Domain {
+        chain: domain().chain.sibling(),
+        ..domain()
+    };
+    assert!(
+        samples()
+            .iter()
+            .all(|m| m.verify(&sibling, &b.set).is_err())
+    );
 }
 
 #[test]
@@ -110,7 +130,10 @@ fn commit_certificates_round_trip_in_one_form_only() {
     twice.signatures[1] = twice.signatures[0];
     assert!(CommitCertificate::decode(&twice.encode()).is_err());
     let duplicate = CertificateError::Duplicate(twice.signatures[0].validator);
-    assert_eq!(verify_certificate(&domain(), &b.set, &twice), Err(duplicate));
+    assert_eq!(
+        verify_certificate(&domain(), &b.set, &twice),
+        Err(duplicate)
+    );
     twice.value = B;
     twice.signatures = certificate.signatures.clone();
     let first = CertificateError::BadSignature(certificate.signatures[0].validator);
@@ -120,7 +143,10 @@ fn commit_certificates_round_trip_in_one_form_only() {
     let mut exact = certificate;
     exact.signatures.retain(|s| six.contains(&s.validator));
     exact.signatures.truncate(4);
-    let not_enough = CertificateError::NotEnoughPower { signed: 4, total: 6 };
+    let not_enough = CertificateError::NotEnoughPower {
+        signed: 4,
+        total: 6,
+    };
     assert_eq!(verify_certificate(&domain(), &six, &exact), Err(not_enough));
 }
 
@@ -129,20 +155,35 @@ fn only_sound_validator_sets_are_built() {
     let keys: Vec<_> = (0..=255).map(|i| test_key(i).public).collect();
     let of = |list: &[(PublicKey, u64)]| ValidatorSet::new(list.iter().copied());
     assert_eq!(of(&[]), Err(ValidatorSetError::Empty));
-    assert_eq!(of(&[(keys[0], 0)]), Err(ValidatorSetError::NoPower(keys[0])));
-    assert_eq!(of(&[(keys[0], 1), (keys[0], 2)]), Err(ValidatorSetError::Duplicate(keys[0])));
+    assert_eq!(
+        of(&[(keys[0], 0)]),
+        Err(ValidatorSetError::NoPower(keys[0]))
+    );
+    assert_eq!(
+        of(&[(keys[0], 1), (keys[0], 2)]),
+        Err(ValidatorSetError::Duplicate(keys[0]))
+    );
     let overweight = [(keys[0], u64::MAX / 3), (keys[1], 1)];
     assert_eq!(of(&overweight), Err(ValidatorSetError::PowerOverflow));
-    assert_eq!(of(&[(keys[0], u64::MAX), (keys[1], 1)]), Err(ValidatorSetError::PowerOverflow));
+    assert_eq!(
+        of(&[(keys[0], u64::MAX), (keys[1], 1)]),
+        Err(ValidatorSetError::PowerOverflow)
+    );
     assert!(of(&[(keys[0], u64::MAX / 3)]).is_ok());
     let mut off_curve = PublicKey([1; 32]);
     off_curve.0[31] = 0;
-    assert_eq!(of(&[(off_curve, 1)]), Err(ValidatorSetError::BadKey(off_curve)));
+    assert_eq!(
+        of(&[(off_curve, 1)]),
+        Err(ValidatorSetError::BadKey(off_curve))
+    );
 
     let full = ValidatorSet::new(keys.iter().map(|k| (*k, 5))).expect("256 members");
     assert_eq!(full.members().len(), VALIDATORS_MAX);
     let many = keys.iter().map(|k| (*k, 5)).chain([(off_curve, 5)]);
-    assert_eq!(ValidatorSet::new(many), Err(ValidatorSetError::TooMany(257)));
+    assert_eq!(
+        ValidatorSet::new(many),
+        Err(ValidatorSetError::TooMany(257))
+    );
     assert_eq!(ValidatorSet::decode(&full.encode()), Ok(full.clone()));
     let other = ValidatorSet::new(keys.iter().map(|k| (*k, 6))).expect("256 members");
     assert_ne!(full.validators_hash(), other.validators_hash());
@@ -164,9 +205,15 @@ fn evidence_round_trips_and_needs_two_signatures_of_one_slot() {
     assert!(bytes.len() <= Equivocation::BYTES_MAX);
     assert_eq!(Equivocation::decode(&bytes), Ok(pair.clone()));
 
-    assert_eq!(Equivocation::of(key.public, (&a, [0; 64]), (&a, [1; 64])), None);
+    assert_eq!(
+        Equivocation::of(key.public, (&a, [0; 64]), (&a, [1; 64])),
+        None
+    );
     let later = SignRequest { round: 2, ..b };
-    assert_eq!(Equivocation::of(key.public, (&a, [0; 64]), (&later, [1; 64])), None);
+    assert_eq!(
+        Equivocation::of(key.public, (&a, [0; 64]), (&later, [1; 64])),
+        None
+    );
     let mut same = pair.clone();
     same.second = same.first;
     assert_eq!(same.verify(&domain()), Err(EvidenceError::NotConflicting));

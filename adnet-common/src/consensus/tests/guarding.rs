@@ -99,7 +99,10 @@ fn a_barrier_refuses_everything_up_to_its_height() {
     let marks = SignMarks::from([SignMark::barrier(7)]);
     let precommit = |height, round| vote_request(Step::Precommit, height, round, None);
     for refused in [precommit(1, 0), precommit(7, 0), precommit(7, u32::MAX)] {
-        assert!(matches!(guard.check(&marks, &refused), Verdict::Refused { .. }));
+        assert!(matches!(
+            guard.check(&marks, &refused),
+            Verdict::Refused { .. }
+        ));
     }
     assert_eq!(guard.check(&marks, &precommit(8, 0)), Verdict::Fresh);
 }
@@ -116,12 +119,20 @@ fn a_signature_holds_in_its_domain_only() {
     domains[0].network_id += 1;
     domains[1].chain = home.chain.sibling();
     domains[2].genesis = Hash([0; 32]);
-    assert!(domains.iter().all(|d| !d.verify(&key.public, &request, &signature)));
+    assert!(
+        domains
+            .iter()
+            .all(|d| !d.verify(&key.public, &request, &signature))
+    );
     let mut requests = [request; 5];
     requests[0].step = Step::Precommit;
     requests[1].height = 2;
     requests[2].round = 1;
     requests[3].value = None;
     requests[4].pol_round = Some(0);
-    assert!(requests.iter().all(|r| !home.verify(&key.public, r, &signature)));
+    assert!(
+        requests
+            .iter()
+            .all(|r| !home.verify(&key.public, r, &signature))
+    );
 }

@@ -103,7 +103,11 @@ impl Network {
     }
 
     pub fn lowest(&self) -> u64 {
-        self.nodes.iter().map(|n| n.chain.len() as u64).min().unwrap_or(0)
+        self.nodes
+            .iter()
+            .map(|n| n.chain.len() as u64)
+            .min()
+            .unwrap_or(0)
     }
 
     pub fn chain(&self, node: usize) -> &[CommitCertificate] {
@@ -163,18 +167,36 @@ impl Network {
         let height = node.chain.len() as u64 + 1;
         let wal = node.holder.wal.clone();
         let validators = self.set.clone();
-        self.step(i, Event::StartHeight { height, validators, wal });
+        self.step(
+            i,
+            Event::StartHeight {
+                height,
+                validators,
+                wal,
+            },
+        );
     }
 
     /// Fetches the next block from anybody who has it.
     fn sync(&mut self, i: usize) {
         let have = self.nodes[i].chain.len();
-        let ahead: Vec<_> =
-            self.nodes.iter().filter_map(|n| n.chain.get(have)).cloned().collect();
+        let ahead: Vec<_> = self
+            .nodes
+            .iter()
+            .filter_map(|n| n.chain.get(have))
+            .cloned()
+            .collect();
         if !ahead.is_empty() {
             let pick = self.rng.below(ahead.len() as u64) as usize;
             let certificate = ahead[pick].clone();
-            self.step(i, Event::Synced { peer: [1; 32], certificate, body: Vec::new() });
+            self.step(
+                i,
+                Event::Synced {
+                    peer: [1; 32],
+                    certificate,
+                    body: Vec::new(),
+                },
+            );
         }
     }
 
@@ -205,7 +227,12 @@ impl Network {
             node.built.clear();
         }
         let height = node.chain.len() as u64 + 1;
-        let log = (height, i, node.holder.wal.clone(), node.holder.marks.clone());
+        let log = (
+            height,
+            i,
+            node.holder.wal.clone(),
+            node.holder.marks.clone(),
+        );
         self.logs.push(log);
         let down_ms = 50 + self.rng.below(2_000);
         self.push(i, None, down_ms, What::Start);
@@ -225,17 +252,29 @@ impl Network {
                 let fresh = Hash::of("block", &[&salt]);
                 let built = &mut self.nodes[i].built;
                 let hash = *built.entry((height, round)).or_insert(fresh);
-                let event = Event::Propose { height, round, hash };
+                let event = Event::Propose {
+                    height,
+                    round,
+                    hash,
+                };
                 self.push(i, life, 20, What::Event(event));
             }
             Action::NeedBlock(block) => {
                 let after_ms = 5 + self.rng.below(30);
-                let event = Event::Block { block, valid: true, origin: Origin::Consensus };
+                let event = Event::Block {
+                    block,
+                    valid: true,
+                    origin: Origin::Consensus,
+                };
                 self.push(i, life, after_ms, What::Event(event));
             }
             Action::Restream(_) => {}
             Action::CheckSynced { block, .. } => {
-                let event = Event::Block { block, valid: true, origin: Origin::Sync };
+                let event = Event::Block {
+                    block,
+                    valid: true,
+                    origin: Origin::Sync,
+                };
                 self.push(i, life, 0, What::Event(event));
             }
             Action::RejectSynced(_) => panic!("no peer lies here"),
@@ -245,7 +284,9 @@ impl Network {
                 self.open_later(i);
             }
             Action::Halt(reason) if self.faults.forgets => {
-                assert!(reason.to_string().contains("refused") || reason.to_string().contains("core"));
+                assert!(
+                    reason.to_string().contains("refused") || reason.to_string().contains("core")
+                );
                 self.crash(i);
             }
             Action::Halt(reason) => panic!("node {i} halted: {reason}"),
@@ -256,12 +297,19 @@ impl Network {
         let node = &self.nodes[i];
         let height = node.chain.len() as u64 + 1;
         let (life, validators) = (Some(node.life), self.set.clone());
-        let start = Event::StartHeight { height, validators, wal: Vec::new() };
+        let start = Event::StartHeight {
+            height,
+            validators,
+            wal: Vec::new(),
+        };
         self.push(i, life, 10, What::Event(start));
     }
 
     fn commit(&mut self, i: usize, certificate: CommitCertificate) {
-        assert_eq!(verify_certificate(&domain(), &self.set, &certificate), Ok(()));
+        assert_eq!(
+            verify_certificate(&domain(), &self.set, &certificate),
+            Ok(())
+        );
         let height = self.nodes[i].chain.len();
         assert_eq!(certificate.height, height as u64 + 1);
         if !self.faults.forgets {
@@ -273,7 +321,12 @@ impl Network {
         }
         let node = &mut self.nodes[i];
         let marks = node.holder.marks.clone();
-        self.logs.push((certificate.height, i, std::mem::take(&mut node.holder.wal), marks));
+        self.logs.push((
+            certificate.height,
+            i,
+            std::mem::take(&mut node.holder.wal),
+            marks,
+        ));
         node.built.clear();
         node.chain.push(certificate);
         let life = Some(node.life);
@@ -287,10 +340,14 @@ impl Network {
             let mut signature = [0; 64];
             signature.copy_from_slice(&bytes[bytes.len() - 64..]);
             let slot = SignSlot::from(&request);
-            let first = self.published.entry((author, slot)).or_insert((request, signature));
+            let first = self
+                .published
+                .entry((author, slot))
+                .or_insert((request, signature));
             if first.0 != request {
                 let pair = Equivocation::of(author, (&first.0, first.1), (&request, signature));
-                self.equivocations.push(pair.expect("two messages of one slot"));
+                self.equivocations
+                    .push(pair.expect("two messages of one slot"));
             }
         }
         for to in 0..self.nodes.len() {
@@ -310,7 +367,10 @@ fn four_validators_decide_the_same_blocks() {
     let took_ms = network.run(50);
     for node in 1..4 {
         for (ours, theirs) in network.chain(0).iter().zip(network.chain(node)) {
-            assert_eq!((ours.height, ours.round, ours.value), (theirs.height, 0, theirs.value));
+            assert_eq!(
+                (ours.height, ours.round, ours.value),
+                (theirs.height, 0, theirs.value)
+            );
         }
     }
     assert!(took_ms < 50 * 300, "{took_ms} ms for 50 heights");
@@ -329,7 +389,12 @@ fn unequal_powers_and_lone_validators_decide_as_well() {
 #[test]
 fn crashes_and_losses_break_no_promise() {
     for seed in 0..30 {
-        let faults = Faults { loss: 100, crash: 20, until_height: 12, forgets: false };
+        let faults = Faults {
+            loss: 100,
+            crash: 20,
+            until_height: 12,
+            forgets: false,
+        };
         let mut network = Network::new(&[1; 4], seed, faults);
         network.run(16);
         assert!(network.crashes > 0, "seed {seed}");
@@ -342,10 +407,20 @@ fn crashes_and_losses_break_no_promise() {
 #[test]
 fn a_signer_that_forgets_is_caught() {
     let caught = (0..20).any(|seed| {
-        let faults = Faults { loss: 0, crash: 60, until_height: 6, forgets: true };
+        let faults = Faults {
+            loss: 0,
+            crash: 60,
+            until_height: 6,
+            forgets: true,
+        };
         let mut network = Network::new(&[1; 4], seed, faults);
         network.run(8);
-        assert!(network.equivocations.iter().all(|e| e.verify(&domain()).is_ok()));
+        assert!(
+            network
+                .equivocations
+                .iter()
+                .all(|e| e.verify(&domain()).is_ok())
+        );
         !network.equivocations.is_empty()
     });
     assert!(caught);

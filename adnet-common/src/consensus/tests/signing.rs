@@ -14,17 +14,29 @@ fn halt(actions: &[Action]) -> &HaltReason {
 
 #[test]
 fn a_failing_signer_halts_the_engine_and_nothing_leaves() {
-    let refused = SignError::Refused { why: "test".to_owned() };
-    let unavailable = SignError::Unavailable { why: "test".to_owned() };
+    let refused = SignError::Refused {
+        why: "test".to_owned(),
+    };
+    let unavailable = SignError::Unavailable {
+        why: "test".to_owned(),
+    };
     for error in [refused, unavailable] {
         let mut b = Bench::proposing(4, 0, true);
         b.start(1);
         b.holder.failure = Some(error.clone());
-        let out = b.try_step(Event::Propose { height: 1, round: 0, hash: A });
+        let out = b.try_step(Event::Propose {
+            height: 1,
+            round: 0,
+            hash: A,
+        });
         assert_eq!(out.len(), 1, "{out:?}");
         assert!(matches!(halt(&out), HaltReason::Sign { error: e, .. } if *e == error));
         assert!(b.try_step(Event::EndHeight).is_empty());
-        let start = Event::StartHeight { height: 2, validators: b.set.clone(), wal: vec![] };
+        let start = Event::StartHeight {
+            height: 2,
+            validators: b.set.clone(),
+            wal: vec![],
+        };
         assert!(b.try_step(start).is_empty(), "halted for good");
     }
 }
@@ -34,7 +46,11 @@ fn a_signature_of_another_key_halts_the_engine() {
     let mut b = Bench::proposing(4, 0, true);
     b.start(1);
     b.holder.key = test_key(200);
-    let out = b.try_step(Event::Propose { height: 1, round: 0, hash: A });
+    let out = b.try_step(Event::Propose {
+        height: 1,
+        round: 0,
+        hash: A,
+    });
     assert_eq!(halt(&out), &HaltReason::ForeignSignature);
     assert!(!has(&out, |a| matches!(a, Action::Publish(_))));
 }
@@ -47,7 +63,9 @@ fn what_was_signed_before_the_failure_still_leaves() {
     b.step(b.judged(0, A));
     let others = b.others();
     b.step(Event::Message(b.vote(others[0], Step::Prevote, 0, Some(A))));
-    b.holder.failure = Some(SignError::Unavailable { why: "test".to_owned() });
+    b.holder.failure = Some(SignError::Unavailable {
+        why: "test".to_owned(),
+    });
     let out = b.try_step(Event::Message(b.vote(others[1], Step::Prevote, 0, Some(A))));
     assert!(!has(&out, |a| matches!(a, Action::Publish(_))));
     halt(&out);
@@ -57,19 +75,33 @@ fn what_was_signed_before_the_failure_still_leaves() {
     for by in &others[..2] {
         b.step(Event::Message(b.vote(*by, Step::Prevote, 0, Some(A))));
     }
-    assert_eq!(b.holder.fresh.last(), Some(&vote_request(Step::Precommit, 1, 0, Some(A))));
+    assert_eq!(
+        b.holder.fresh.last(),
+        Some(&vote_request(Step::Precommit, 1, 0, Some(A)))
+    );
 }
 
 #[test]
 fn heights_open_upwards_and_logs_fit_their_height() {
     let mut b = Bench::proposing(4, 0, true);
     b.start(1);
-    b.step(Event::Propose { height: 1, round: 0, hash: A });
+    b.step(Event::Propose {
+        height: 1,
+        round: 0,
+        hash: A,
+    });
     let good = b.holder.wal.clone();
     assert!(!good.is_empty());
     let (validators, height) = (b.set.clone(), 1);
-    let again = Event::StartHeight { height, validators: validators.clone(), wal: vec![] };
-    assert_eq!(halt(&b.try_step(again)), &HaltReason::HeightOrder { asked: 1, open: 1 });
+    let again = Event::StartHeight {
+        height,
+        validators: validators.clone(),
+        wal: vec![],
+    };
+    assert_eq!(
+        halt(&b.try_step(again)),
+        &HaltReason::HeightOrder { asked: 1, open: 1 }
+    );
 
     let mut damaged = [(); 4].map(|_| good.clone());
     damaged[0][0].height = 2;
@@ -78,11 +110,17 @@ fn heights_open_upwards_and_logs_fit_their_height() {
     damaged[3][0].bytes.clear();
     for wal in damaged {
         b.engine = Engine::new(Some(b.keys[b.me].public), domain(), Timeouts::default());
-        let event = Event::StartHeight { height, validators: validators.clone(), wal };
+        let event = Event::StartHeight {
+            height,
+            validators: validators.clone(),
+            wal,
+        };
         let out = b.try_step(event);
         let reason = halt(&out);
-        let is_named =
-            matches!(reason, HaltReason::WalOrder { .. } | HaltReason::CorruptWal { .. });
+        let is_named = matches!(
+            reason,
+            HaltReason::WalOrder { .. } | HaltReason::CorruptWal { .. }
+        );
         assert!(is_named, "{reason}");
     }
 }
@@ -92,7 +130,9 @@ fn heights_open_upwards_and_logs_fit_their_height() {
 fn an_observer_follows_without_a_key_and_hands_out_its_log_in_pieces() {
     let mut b = Bench::new(128, 0);
     b.engine = Engine::new(None, domain(), Timeouts::default());
-    b.holder.failure = Some(SignError::Unavailable { why: "no key".to_owned() });
+    b.holder.failure = Some(SignError::Unavailable {
+        why: "no key".to_owned(),
+    });
     b.start(1);
     let mut pieces = 0;
     for round in 0..4 {
@@ -115,12 +155,20 @@ fn an_observer_follows_without_a_key_and_hands_out_its_log_in_pieces() {
     // The pieces are a log like any other.
     let wal = b.holder.wal.clone();
     b.engine = Engine::new(None, domain(), Timeouts::default());
-    b.step(Event::StartHeight { height: 1, validators: b.set.clone(), wal });
+    b.step(Event::StartHeight {
+        height: 1,
+        validators: b.set.clone(),
+        wal,
+    });
     assert_eq!(b.holder.wal.len(), durable, "nothing is logged twice");
     let request = vote_request(Step::Precommit, 1, 0, Some(A));
     let mut certificate = b.certificate(0, A);
     certificate.signatures.iter_mut().for_each(|s| {
-        let key = b.keys.iter().find(|k| k.public == s.validator).expect("a member");
+        let key = b
+            .keys
+            .iter()
+            .find(|k| k.public == s.validator)
+            .expect("a member");
         s.signature = key.sign(&request);
     });
     let out = b.sync(certificate);

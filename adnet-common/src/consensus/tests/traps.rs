@@ -7,20 +7,36 @@ use crate::hash::Hash;
 #[test]
 fn a_third_value_of_our_own_survives_a_replay() {
     let mut b = Bench::proposing(4, 0, true);
-    assert!(has(&b.start(1), |a| matches!(a, Action::BuildBlock { round: 0, .. })));
+    assert!(has(&b.start(1), |a| matches!(
+        a,
+        Action::BuildBlock { round: 0, .. }
+    )));
     let mut out = vec![];
     for hash in [A, B, C] {
-        out.extend(b.step(Event::Propose { height: 1, round: 0, hash }));
+        out.extend(b.step(Event::Propose {
+            height: 1,
+            round: 0,
+            hash,
+        }));
     }
     assert_eq!(proposals(&out).len(), 1);
     assert_eq!(proposals(&out)[0].value, Some(A.0));
-    let entries = b.step(Event::Message(b.vote(b.others()[0], Step::Prevote, 0, None)));
+    let entries = b.step(Event::Message(b.vote(
+        b.others()[0],
+        Step::Prevote,
+        0,
+        None,
+    )));
     assert!(entries.is_empty());
 
     let out = b.restart();
     assert!(!has(&out, |a| matches!(a, Action::BuildBlock { .. })));
     assert_eq!(votes(&out), [vote_request(Step::Prevote, 1, 0, Some(A))]);
-    let out = b.step(Event::Propose { height: 1, round: 0, hash: Hash([0xd; 32]) });
+    let out = b.step(Event::Propose {
+        height: 1,
+        round: 0,
+        hash: Hash([0xd; 32]),
+    });
     assert!(proposals(&out).is_empty() && votes(&out).is_empty());
 }
 
@@ -30,11 +46,18 @@ fn bodies_that_nobody_asked_for_cannot_crowd_out_the_real_one() {
     b.start(1);
     for junk in [A, B, Hash([0xe; 32])] {
         assert!(b.step(b.judged(0, junk)).is_empty());
-        let event = Event::Block { block: b.block(0, junk), valid: true, origin: Origin::Sync };
+        let event = Event::Block {
+            block: b.block(0, junk),
+            valid: true,
+            origin: Origin::Sync,
+        };
         assert!(b.step(event).is_empty());
     }
     let out = b.step(Event::Message(b.proposal(0, C)));
-    assert!(has(&out, |a| matches!(a, Action::NeedBlock(block) if *block == b.block(0, C))));
+    assert!(has(
+        &out,
+        |a| matches!(a, Action::NeedBlock(block) if *block == b.block(0, C))
+    ));
     assert!(votes(&out).is_empty(), "no vote before the body is judged");
     let out = b.step(b.judged(0, C));
     assert_eq!(votes(&out), [vote_request(Step::Prevote, 1, 0, Some(C))]);
@@ -47,7 +70,11 @@ fn an_invalid_block_gets_a_vote_for_nil() {
     b.start(1);
     b.step(Event::Message(b.proposal(0, C)));
     let block = b.block(0, C);
-    let out = b.step(Event::Block { block, valid: false, origin: Origin::Consensus });
+    let out = b.step(Event::Block {
+        block,
+        valid: false,
+        origin: Origin::Consensus,
+    });
     assert_eq!(votes(&out), [vote_request(Step::Prevote, 1, 0, None)]);
 }
 
@@ -58,7 +85,10 @@ fn a_certificate_without_a_body_is_not_forgotten() {
     let mut b = Bench::proposing(4, 1, false);
     b.start(1);
     let out = b.sync(b.certificate(1, A));
-    assert!(has(&out, |a| matches!(a, Action::CheckSynced { peer, .. } if *peer == [9; 32])));
+    assert!(has(
+        &out,
+        |a| matches!(a, Action::CheckSynced { peer, .. } if *peer == [9; 32])
+    ));
     assert_eq!(b.engine.position(), Some((1, 1)));
     let nil = vote_request(Step::Prevote, 1, 1, None);
     assert!(votes(&b.elapse()).contains(&nil));
@@ -71,8 +101,15 @@ fn a_certificate_without_a_body_is_not_forgotten() {
     }
     out.extend(b.step(Event::Message(b.proposal(1, A))));
     out.extend(b.step(b.judged(1, A)));
-    assert!(!votes(&out).iter().any(|v| v.step == Step::Prevote && v.value.is_some()));
-    assert!(has(&out, |a| matches!(a, Action::Commit { certificate } if certificate.value == A)));
+    assert!(
+        !votes(&out)
+            .iter()
+            .any(|v| v.step == Step::Prevote && v.value.is_some())
+    );
+    assert!(has(
+        &out,
+        |a| matches!(a, Action::Commit { certificate } if certificate.value == A)
+    ));
 }
 
 #[test]
@@ -89,7 +126,10 @@ fn a_synced_block_is_decided_and_a_damaged_certificate_is_not() {
     bad[5].signatures.clear();
     for certificate in bad {
         let out = b.sync(certificate);
-        assert!(matches!(out[..], [Action::RejectSynced(peer)] if peer == [9; 32]), "{out:?}");
+        assert!(
+            matches!(out[..], [Action::RejectSynced(peer)] if peer == [9; 32]),
+            "{out:?}"
+        );
     }
     let mut other_height = good.clone();
     other_height.height = 2;
@@ -102,7 +142,11 @@ fn a_synced_block_is_decided_and_a_damaged_certificate_is_not() {
     });
     let (block, body) = check.expect("the body is to be checked");
     assert_eq!((block, &body[..]), (b.block(0, A), &b"a body"[..]));
-    let out = b.step(Event::Block { block, valid: true, origin: Origin::Sync });
+    let out = b.step(Event::Block {
+        block,
+        valid: true,
+        origin: Origin::Sync,
+    });
     assert!(has(&out, |a| matches!(a, Action::Commit { .. })));
     assert!(matches!(out.last(), Some(Action::Finalized { .. })));
     assert!(b.step(Event::EndHeight).is_empty(), "finalized already");
@@ -116,15 +160,30 @@ fn a_lone_validator_decides_heights_and_ignores_late_and_double_events() {
     for height in 1..=5 {
         b.start(height);
         for id in std::mem::take(&mut old) {
-            assert!(b.step(Event::Timer(id)).is_empty(), "a timer of the last height");
+            assert!(
+                b.step(Event::Timer(id)).is_empty(),
+                "a timer of the last height"
+            );
         }
         assert!(b.step(Event::EndHeight).is_empty(), "not decided yet");
         let hash = Hash([height as u8; 32]);
-        let out = b.step(Event::Propose { height, round: 0, hash });
-        let is_ours = |a: &Action| matches!(a, Action::Commit { certificate } if certificate.value == hash);
+        let out = b.step(Event::Propose {
+            height,
+            round: 0,
+            hash,
+        });
+        let is_ours =
+            |a: &Action| matches!(a, Action::Commit { certificate } if certificate.value == hash);
         assert!(has(&out, is_ours), "{out:?}");
         assert!(b.engine.is_decided());
-        assert!(b.step(Event::Propose { height, round: 0, hash: A }).is_empty());
+        assert!(
+            b.step(Event::Propose {
+                height,
+                round: 0,
+                hash: A
+            })
+            .is_empty()
+        );
         old = std::mem::take(&mut b.timers);
         let end = b.step(Event::EndHeight);
         assert!(matches!(end[..], [Action::Finalized { .. }]), "{end:?}");
@@ -153,7 +212,13 @@ fn two_conflicting_votes_become_evidence_that_stands_for_itself() {
     // A late precommit still counts, and the liar's own one does.
     b.step(Event::Message(b.vote(liar, Step::Precommit, 0, Some(C))));
     let out = b.step(Event::EndHeight);
-    let [Action::Finalized { certificate, evidence }] = &out[..] else {
+    let [
+        Action::Finalized {
+            certificate,
+            evidence,
+        },
+    ] = &out[..]
+    else {
         panic!("{out:?}");
     };
     assert_eq!(certificate.signatures.len(), 4);

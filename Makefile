@@ -1,0 +1,76 @@
+# Everything a newcomer needs: `make run` and `make test` do all set-up by themselves.
+#
+# The build output lives outside of the checkout, because RocksDB alone compiles for many minutes and
+# must survive a fresh clone. There is one cargo profile (release) for running, testing and CI.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+# `sudo make install` takes what the person behind sudo has built.
+OWNER_HOME := $(if $(SUDO_USER),$(shell getent passwd $(SUDO_USER) | cut -d: -f6),$(HOME))
+export CARGO_TARGET_DIR ?= $(OWNER_HOME)/.cache/adnet/target
+export PATH := $(OWNER_HOME)/.cargo/bin:$(PATH)
+
+ADNET := $(CARGO_TARGET_DIR)/release/adnet
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR ?= $(PREFIX)/bin
+UNITDIR ?= /etc/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
+TMPFILESDIR ?= /usr/lib/tmpfiles.d
+DOCDIR ?= $(PREFIX)/share/doc/adnet
+UNITS := adnet.service adnet.socket adnet-delta.socket adnet-metrics.socket
+
+.PHONY: help setup build run test bench lint fmt install uninstall
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  ARGS=... is passed on, as in: make run ARGS='--mode alpha-only'"
+
+setup: ## Install system packages and Rust, where missing
+	@.ci/setup
+
+build: setup ## Build the node
+	cargo build --release --locked -p adnet-supervisor --bin adnet
+
+run: build ## Build and start a development node in ./adnet-data
+	exec $(ADNET) run $(ARGS)
+
+# Two steps, so that compiling shows its progress and testing only what matters.
+test: setup ## Build and run all tests
+	cargo test --release --locked --workspace --no-run
+	cargo test --release --locked --workspace --quiet $(ARGS)
+
+bench: setup ## Run all benchmarks; ends with one table
+	cargo build --release --locked -p adnet-supervisor --bin adnet
+	cargo bench --locked -p adnet-benches $(ARGS)
+	@cargo run --release --locked --quiet -p adnet-benches --bin bench-table
+
+lint: setup ## Check formatting, clippy, dependencies
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo "cargo-deny is not installed: advisories and licences were not checked"; fi
+
+fmt: ## Format all code
+	cargo fmt --all
+
+# The units name /usr/local; another PREFIX is written into them.
+install: ## Install what `make build` built, and systemd units (DESTDIR, PREFIX)
+	@test -x $(ADNET) || { echo "$(ADNET) is missing: run \`make build\` first" >&2; exit 1; }
+	install -D -m 0755 $(ADNET) $(DESTDIR)$(BINDIR)/adnet
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in $(UNITS); do \
+	    sed 's|/usr/local|$(PREFIX)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit; \
+	    chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit; \
+	done
+	install -D -m 0644 systemd/adnet.sysusers $(DESTDIR)$(SYSUSERSDIR)/adnet.conf
+	install -D -m 0644 systemd/adnet.tmpfiles $(DESTDIR)$(TMPFILESDIR)/adnet.conf
+	install -D -m 0644 systemd/README.md $(DESTDIR)$(DOCDIR)/OPERATING.md
+
+uninstall: ## Remove what install installed; data stays
+	rm -f $(DESTDIR)$(BINDIR)/adnet $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS))
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/adnet.conf $(DESTDIR)$(TMPFILESDIR)/adnet.conf
+	rm -f $(DESTDIR)$(DOCDIR)/OPERATING.md

@@ -1,0 +1,21 @@
+//! Alpha, the privacy chain: `credits.alpha` on public accounts, its state tree and its HTTP API.
+//!
+//! [`tx`] is the transaction format, [`rules`] what holds whatever the state, [`state`] the leaves,
+//! the tree and execution, [`AlphaApp`] the chain as the chain core runs it, [`api`] the HTTP API.
+//! The crate knows nothing of Delta but the messages that cross between the chains.
+
+pub mod api;
+mod app;
+mod open;
+mod receipt;
+mod refusal;
+pub mod rules;
+pub mod state;
+pub mod tx;
+
+pub use app::{AlphaApp, AlphaPending, AlphaView};
+pub use receipt::Receipt;
+pub use refusal::Refusal;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The leaves of the state tree: their keys and their values.
+//!
+//! Keys are a kind in plain text and an identifier of fixed width, so no key is a prefix of
+//! another. Values are the canonical codec, and each decodes from exactly its bytes.
+
+use adnet_common::codec::{DecodeError, Reader, Writer};
+use adnet_common::hash::Hash;
+use adnet_common::supply::ALPHA_SUPPLY_KEY;
+
+/// Names a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StateKey {
+    /// The one leaf with all totals.
+    Supply,
+    /// A public account, by its ed25519 key.
+    Account([u8; 32]),
+    /// An executed mint order, by its number.
+    Mint(u64),
+    /// A burn, by the id of its transaction.
+    Burn(Hash),
+    /// A lock, by the sequence of its message to Delta.
+    Lock(u64),
+    /// A consumed unlock, by the sequence of Delta's message.
+    Unlock(u64),
+}
+
+pub const ACCOUNT_PREFIX: &[u8] = b"account/";
+pub const MINT_PREFIX: &[u8] = b"mint/";
+const BURN_PREFIX: &[u8] = b"burn/";
+const LOCK_PREFIX: &[u8] = b"lock/";
+const UNLOCK_PREFIX: &[u8] = b"unlock/";
+/// The longest key: `account/` and 32 bytes.
+pub const KEY_BYTES_MAX: usize = 64;
+
+impl StateKey {
+    /// The key that is hashed into the tree.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            StateKey::Supply => ALPHA_SUPPLY_KEY.to_vec(),
+            StateKey::Account(owner) => [ACCOUNT_PREFIX, owner].concat(),
+            StateKey::Mint(order) => [MINT_PREFIX, &order.to_be_bytes()].concat(),
+            StateKey::Burn(tx) => [BURN_PREFIX, &tx.0].concat(),
+            StateKey::Lock(sequence) => [LOCK_PREFIX, &sequence.to_be_bytes()].concat(),
+            StateKey::Unlock(sequence) => [UNLOCK_PREFIX, &sequence.to_be_bytes()].concat(),
+        }
+    }
+}
+
+/// A public account. One that was never seen is `Account::default()`; an account that exists stays,
+/// because its nonce must never be taken again.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub balance_units: u64,
+    /// The nonce that its next transaction takes.
+    pub nonce: u64,
+}
+
+impl Account {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(16);
+        w.u64(self.balance_units).u64(self.nonce);
+        w.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let account = Self {
+            balance_units: r.u64("balance")?,
+            nonce: r.u64("nonce")?,
+        };
+        r.end()?;
+        Ok(account)
+    }
+}
+
+/// AX that governors issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MintRecord {
+    pub height: u64,
+    pub tx: Hash,
+    pub recipient: [u8; 32],
+    pub amount_units: u64,
+    pub reason_hash: Hash,
+}
+
+impl MintRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(112);
+        w.u64(self.height)
+            .hash(&self.tx)
+            .raw(&self.recipient)
+            .u64(self.amount_units);
+        w.hash(&self.reason_hash);
+        w.finish()
+    }
+}
+
+/// AX that its owner destroyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BurnRecord {
+    pub height: u64,
+    pub sender: [u8; 32],
+    pub amount_units: u64,
+}
+
+impl BurnRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(48);
+        w.u64(self.height).raw(&self.sender).u64(self.amount_units);
+        w.finish()
+    }
+}
+
+/// AX that went into the lock pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRecord {
+    pub height: u64,
+    pub tx: Hash,
+    pub sender: [u8; 32],
+    /// On Delta.
+    pub recipient: [u8; 20],
+    pub amount_units: u64,
+}
+
+impl LockRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(100);
+        w.u64(self.height).hash(&self.tx).raw(&self.sender);
+        w.raw(&self.recipient).u64(self.amount_units);
+        w.finish()
+    }
+}
+
+/// AX that left the lock pool for a public account, by an attestation of Delta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnlockRecord {
+    pub height: u64,
+    pub attestation: Hash,
+    pub recipient: [u8; 32],
+    pub amount_units: u64,
+}
+
+impl UnlockRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(80);
+        w.u64(self.height)
+            .hash(&self.attestation)
+            .raw(&self.recipient)
+            .u64(self.amount_units);
+        w.finish()
+    }
+}

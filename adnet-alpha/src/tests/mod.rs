@@ -1,0 +1,7 @@
+//! The chain's rules from outside: whole blocks on a store in memory.
+
+mod functions;
+pub(crate) mod harness;
+mod history;
+mod random;
+mod refusals;

@@ -1,0 +1,105 @@
+//! The metrics of a worker.
+
+use crate::messages::{FamilyMsg, MetricsMsg};
+use crate::metrics::gather_text;
+use crate::worker::ChainStatus;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+
+pub(super) struct Figures {
+    registry: Registry,
+    height: IntGauge,
+    sibling_height: IntGauge,
+    mempool_txs: IntGauge,
+    mempool_bytes: IntGauge,
+    inbox_waiting: IntGauge,
+    pub blocks: IntCounter,
+    pub transactions: IntCounter,
+    pub block_delay: Histogram,
+    pub attestation_delay: Histogram,
+    pub sibling_dropped: IntCounter,
+    pub network_dropped: IntCounter,
+    pub bad_messages: IntCounter,
+}
+
+impl Figures {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            let histogram = Histogram::with_opts(opts)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        Ok(Self {
+            height: gauge("adnet_chain_height", "Height of the last committed block.")?,
+            sibling_height: gauge(
+                "adnet_sibling_height",
+                "Height of the other chain that the light client has verified.",
+            )?,
+            mempool_txs: gauge("adnet_mempool_transactions", "Transactions that wait for a block.")?,
+            mempool_bytes: gauge("adnet_mempool_bytes", "Bytes of the waiting transactions.")?,
+            inbox_waiting: gauge(
+                "adnet_inbox_waiting",
+                "Attestations of the other chain that wait for a block.",
+            )?,
+            blocks: counter("adnet_blocks_total", "Blocks committed by this process.")?,
+            transactions: counter(
+                "adnet_transactions_total",
+                "Transactions in the blocks committed by this process.",
+            )?,
+            block_delay: histogram(
+                "adnet_block_delay_seconds",
+                "Time from when a block was due to when it was committed.",
+                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0],
+            )?,
+            attestation_delay: histogram(
+                "adnet_attestation_delay_seconds",
+                "Time of an attestation from the other chain's ring end to our inbox.",
+                &[1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1],
+            )?,
+            sibling_dropped: counter(
+                "adnet_sibling_dropped_total",
+                "Messages to the other chain that found its ring full; it asks for them again.",
+            )?,
+            network_dropped: counter(
+                "adnet_network_dropped_total",
+                "Messages to peers that found the ring to the supervisor full.",
+            )?,
+            bad_messages: counter(
+                "adnet_bad_messages_total",
+                "Messages from rings that did not validate.",
+            )?,
+            registry: registry.clone(),
+        })
+    }
+
+    pub fn show(&self, status: &ChainStatus) {
+        let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        set(&self.height, status.height);
+        set(&self.sibling_height, status.sibling_height);
+        set(&self.mempool_txs, status.mempool_txs);
+        set(&self.mempool_bytes, status.mempool_bytes);
+        set(&self.inbox_waiting, status.inbox_waiting);
+    }
+
+    /// Everything in the registry, for the supervisor's page.
+    pub fn report(&self) -> MetricsMsg {
+        let family = |f: crate::metrics::MetricFamilyText| FamilyMsg {
+            name: f.name,
+            help: f.help,
+            kind: f.kind.as_byte(),
+            lines: f.lines,
+        };
+        let families = gather_text(&self.registry).into_iter().map(family).collect();
+        MetricsMsg { families }
+    }
+}

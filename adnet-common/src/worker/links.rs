@@ -1,0 +1,109 @@
+//! A worker's ends of its rings, attached before it enters its sandbox.
+
+use super::launch::{Launch, RingEnd};
+use crate::hash::Hash;
+use crate::ipc::{Receiver, Remote, Sender};
+use crate::messages::SCHEMA_HASH;
+use adnet_shm::{Consumer, Heartbeat, Producer, RingExpect, ShmError};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A worker cannot join its supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error("this worker and its supervisor are of different builds: message schema {ours} here, {theirs} there")]
+    Schema { ours: Hash, theirs: Hash },
+    #[error("ring {name}: {error}")]
+    Ring { name: String, error: ShmError },
+    #[error("a doorbell cannot be duplicated: {0}")]
+    Doorbell(std::io::Error),
+}
+
+pub struct Links {
+    /// Reads, commits and signatures of the chain's own thread.
+    pub data: Remote,
+    /// Reads of the API's threads.
+    pub query: Arc<Remote>,
+    pub control_up: Sender,
+    pub control_down: Receiver,
+    pub network_up: Sender,
+    pub network_down: Receiver,
+    pub attest: Option<(Sender, Receiver)>,
+    pub heartbeat: Arc<Heartbeat>,
+    /// Rung by everybody who has something for the chain's thread; see [`Links::set_doorbells`].
+    pub(super) doorbell: Option<OwnedFd>,
+}
+
+impl Links {
+    /// Attaches every ring and leaves no descriptor.
+    pub fn join(launch: &Launch) -> Result<Self, JoinError> {
+        let (ours, theirs) = (Hash(SCHEMA_HASH), launch.schema_hash);
+        if ours != theirs {
+            return Err(JoinError::Schema { ours, theirs });
+        }
+        let rings = &launch.rings;
+        let attest = match (&rings.attest_out, &rings.attest_in) {
+            (Some(to_sibling), Some(from_sibling)) => {
+                let (out, input) = (producer(to_sibling)?, consumer(from_sibling)?);
+                Some((Sender::new(out), Receiver::new(input)))
+            }
+            _ => None,
+        };
+        let remote = |up: &RingEnd, down: &RingEnd| {
+            let (requests, answers) = (Sender::new(producer(up)?), Receiver::new(consumer(down)?));
+            Ok(Remote::new(launch.chain, requests, answers, launch.incarnation))
+        };
+        let beat = &rings.heartbeat;
+        let heartbeat = Heartbeat::attach(&beat.name, beat.ring_id, beat.epoch);
+        Ok(Self {
+            data: remote(&rings.data_up, &rings.data_down)?,
+            query: Arc::new(remote(&rings.query_up, &rings.query_down)?),
+            control_up: Sender::new(producer(&rings.control_up)?),
+            control_down: Receiver::new(consumer(&rings.control_down)?),
+            network_up: Sender::new(producer(&rings.network_up)?),
+            network_down: Receiver::new(consumer(&rings.network_down)?),
+            attest,
+            heartbeat: Arc::new(heartbeat.map_err(|error| named(beat, error))?),
+            doorbell: None,
+        })
+    }
+
+    /// Sets the eventfd that wakes this worker's chain thread, and the one of the other chain's.
+    pub fn set_doorbells(
+        &mut self,
+        doorbell: OwnedFd,
+        sibling: Option<OwnedFd>,
+    ) -> Result<(), JoinError> {
+        let duplicate = || doorbell.try_clone().map_err(JoinError::Doorbell);
+        self.control_down.ring().set_doorbell(duplicate()?);
+        self.network_down.ring().set_doorbell(duplicate()?);
+        if let Some((to_sibling, from_sibling)) = &mut self.attest {
+            from_sibling.ring().set_doorbell(duplicate()?);
+            if let Some(sibling) = sibling {
+                to_sibling.ring().set_doorbell(sibling);
+            }
+        }
+        self.doorbell = Some(doorbell);
+        Ok(())
+    }
+}
+
+fn expect(end: &RingEnd) -> RingExpect {
+    RingExpect {
+        ring_id: end.ring_id,
+        schema_hash: SCHEMA_HASH,
+    }
+}
+
+fn named(end: &RingEnd, error: ShmError) -> JoinError {
+    let name = end.name.clone();
+    JoinError::Ring { name, error }
+}
+
+fn producer(end: &RingEnd) -> Result<Producer, JoinError> {
+    Producer::attach(&end.name, &expect(end), end.epoch).map_err(|error| named(end, error))
+}
+
+fn consumer(end: &RingEnd) -> Result<Consumer, JoinError> {
+    Consumer::attach(&end.name, &expect(end), end.epoch).map_err(|error| named(end, error))
+}

@@ -1,0 +1,135 @@
+//! A worker from its launch to its end: opens the chain, serves the API, runs the chain loop.
+
+use super::chain_loop::{ChainLoop, STATE_STARTING, STATE_STOPPING, WorkerFault, tip_words};
+use super::clock::unix_ms;
+use super::figures::Figures;
+use super::handle::{ChainHandle, Inner};
+use super::links::Links;
+use crate::api::{self, ApiLimits, ApiMetrics};
+use crate::application::Application;
+use crate::ipc::LinkError;
+use crate::messages::ReadyMsg;
+use crate::node::{Node, NodeConfig};
+use axum::Router;
+use prometheus::Registry;
+use std::net::TcpListener;
+use std::sync::{Arc, RwLock, mpsc};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Requests of the API that wait for the chain's thread.
+const REQUEST_QUEUE: usize = 4096;
+/// Threads that serve connections; the rest of the work runs on blocking threads.
+const API_THREADS: usize = 2;
+/// Threads that may block at once on verification and on reads of the store.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// What a worker runs with, beside its rings.
+pub struct WorkerSetup {
+    pub config: NodeConfig,
+    pub listener: TcpListener,
+    pub limits: ApiLimits,
+    pub incarnation: u32,
+}
+
+/// A worker ended in disorder.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Chain(#[from] WorkerFault),
+    #[error("the chain cannot be opened: {0}")]
+    Open(#[from] crate::node::NodeFault),
+    #[error("the API cannot be served: {0}")]
+    Api(std::io::Error),
+    #[error("metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("the supervisor cannot be told that we are ready: {0}")]
+    Ready(LinkError),
+}
+
+/// Runs one chain until the supervisor asks to stop. Everything was attached before, and the
+/// sandbox entered: from here on no file and no socket is opened.
+pub fn run_worker<A: Application>(
+    mut links: Links,
+    setup: WorkerSetup,
+    router: impl FnOnce(ChainHandle<A>) -> Router,
+) -> Result<(), WorkerError> {
+    links.heartbeat.beat(STATE_STARTING, 0);
+    let rules = A::rules(&setup.config.genesis);
+    let node = Node::<A>::open(setup.config, unix_ms(), &mut links.data)?;
+    let registry = Registry::new();
+    let figures = Figures::new(&registry)?;
+    let api_metrics = ApiMetrics::new(&registry)?;
+    let (sender, requests) = mpsc::sync_channel(REQUEST_QUEUE);
+    let (heights, heights_seen) = watch::channel(node.tip().height);
+    let doorbell = links.doorbell.as_ref().expect("the doorbells are set before a worker runs");
+    let bell = doorbell.try_clone().map_err(WorkerError::Api)?;
+    let shared = Arc::new(Inner {
+        rules,
+        requests: sender,
+        wake: Box::new(move || {
+            // A full counter means that the bell rings already.
+            let _ = rustix::io::write(&bell, &1u64.to_ne_bytes());
+        }),
+        snapshot: RwLock::new(node.snapshot()),
+        reader: Arc::clone(&links.query) as _,
+        heights: heights_seen,
+    });
+    let handle = ChainHandle { inner: Arc::clone(&shared) };
+    let (stop, stopping) = watch::channel(false);
+    let server = {
+        let router = router(handle);
+        let (listener, limits) = (setup.listener, setup.limits);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(API_THREADS)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("api")
+            .enable_all()
+            .build()
+            .map_err(WorkerError::Api)?;
+        let serve = api::serve(listener, router, limits, api_metrics, stopping);
+        thread::Builder::new()
+            .name("api-main".into())
+            .spawn(move || runtime.block_on(serve))
+            .map_err(WorkerError::Api)?
+    };
+    let tip = node.tip();
+    let at = tip_words(tip.height, &node.status().block_hash);
+    let ready = ReadyMsg {
+        pid: std::process::id(),
+        incarnation: setup.incarnation,
+        height: tip.height,
+    };
+    let sent = links.control_up.send(&ready, Duration::from_secs(1));
+    sent.map_err(WorkerError::Ready)?;
+    links.heartbeat.mark_ready();
+    let (chain, incarnation) = (A::CHAIN, setup.incarnation);
+    let event = match chain {
+        crate::chain_id::ChainId::Alpha => "alpha_runtime_started",
+        crate::chain_id::ChainId::Delta => "delta_runtime_started",
+    };
+    tracing::info!(event, %chain, pid = std::process::id(), incarnation, at, "the chain is open and its API answers");
+
+    let mut chain_loop = ChainLoop {
+        node,
+        links,
+        requests,
+        shared,
+        heights,
+        figures,
+        outputs: Vec::new(),
+        steps: 0,
+        metrics_due_ms: 0,
+    };
+    let ended = chain_loop.run();
+    chain_loop.links.heartbeat.beat(STATE_STOPPING, chain_loop.steps);
+    // No more requests are taken: those that wait are answered with an error when this drops them.
+    stop.send_replace(true);
+    drop(chain_loop.requests);
+    match server.join() {
+        Ok(served) => served.map_err(WorkerError::Api)?,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+    ended.map_err(WorkerError::Chain)
+}

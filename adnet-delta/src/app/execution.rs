@@ -1,0 +1,149 @@
+//! Somebody's block, executed strictly: whatever is not allowed makes it invalid.
+
+use super::genesis::write_system_slots;
+use super::{Committed, Pending};
+use crate::attest;
+use crate::evm::BlockPlace;
+use crate::evm::block::{BlockResult, BlockRun};
+use crate::history;
+use crate::history::block::BlockFigures;
+use crate::rules::Rules;
+use crate::transaction::DeltaTx;
+use adnet_common::application::{BlockContext, Executed, InvalidBlock, VerifiedTx};
+use adnet_common::attestation::{Attestation, Payload};
+use adnet_common::chain_id::ChainId;
+use adnet_common::hash::Hash;
+use std::sync::Arc;
+
+pub fn execute(
+    rules: &Rules,
+    parent: &Committed,
+    block: &BlockContext,
+    txs: &[Arc<VerifiedTx<DeltaTx>>],
+    attestations: &[Attestation],
+) -> Result<Executed<Pending>, InvalidBlock> {
+    let place = place(parent, block);
+    let mut run = start(rules, parent, &place);
+    consume(
+        rules,
+        &mut run,
+        attest::supply(&parent.state).last_consumed,
+        attestations,
+    )?;
+    for (index, tx) in txs.iter().enumerate() {
+        run.execute(&tx.inner).map_err(|refusal| {
+            let message = format!("transaction {index} ({}): {refusal}", tx.id);
+            InvalidBlock::new("INVALID_TRANSACTION", message)
+        })?;
+    }
+    let ids: Vec<Hash> = txs.iter().map(|tx| tx.id).collect();
+    Ok(finish(rules, parent, &place, run, &ids))
+}
+
+/// Where `block` stands on `parent`.
+pub fn place(parent: &Committed, block: &BlockContext) -> BlockPlace {
+    assert_eq!(
+        block.height,
+        parent.height + 1,
+        "blocks are executed on their parent's state"
+    );
+    BlockPlace {
+        height: block.height,
+        time_ms: block.time_ms,
+        parent: block.parent,
+        base_fee_wei: attest::next_base_fee_wei(&parent.state),
+    }
+}
+
+pub fn start<'a>(rules: &Rules, parent: &'a Committed, place: &BlockPlace) -> BlockRun<'a> {
+    let supply = attest::supply(&parent.state);
+    BlockRun::new(rules, &parent.state, &parent.hashes, place, supply)
+}
+
+/// Mints what `attestations` lock, in order.
+fn consume(
+    rules: &Rules,
+    run: &mut BlockRun<'_>,
+    last_consumed: u64,
+    attestations: &[Attestation],
+) -> Result<(), InvalidBlock> {
+    if attestations.len() as u64 > u64::from(rules.max_attestations) {
+        let (have, max) = (attestations.len(), rules.max_attestations);
+        let message = format!("{have} attestations, at most {max} go");
+        return Err(InvalidBlock::new("TOO_MANY_ATTESTATIONS", message));
+    }
+    let mut last = last_consumed;
+    for attestation in attestations {
+        consume_one(run, last, attestation)?;
+        last = attestation.message.sequence;
+    }
+    Ok(())
+}
+
+/// Mints what one attestation locks; `last` is the sequence consumed before it.
+pub fn consume_one(
+    run: &mut BlockRun<'_>,
+    last: u64,
+    attestation: &Attestation,
+) -> Result<(), InvalidBlock> {
+    let sequence = attestation.message.sequence;
+    if attestation.from != ChainId::Alpha {
+        let message = format!("attestation {sequence} comes from {}", attestation.from);
+        return Err(InvalidBlock::new("WRONG_ATTESTATION_CHAIN", message));
+    }
+    if last.checked_add(1) != Some(sequence) {
+        let message = format!("attestation {sequence} follows {last}");
+        return Err(InvalidBlock::new("ATTESTATION_OUT_OF_ORDER", message));
+    }
+    let Payload::Lock {
+        recipient,
+        amount_units,
+    } = attestation.message.payload
+    else {
+        let message = format!("attestation {sequence} is no lock");
+        return Err(InvalidBlock::new("WRONG_ATTESTATION_KIND", message));
+    };
+    run.mint(recipient, amount_units).ok_or_else(|| {
+        let message = format!("lock {sequence} takes the total of sAX over 2^64 units");
+        InvalidBlock::new("SUPPLY_OVERFLOW", message)
+    })
+}
+
+/// Turns what ran into the state after it and the block's writes.
+pub fn finish(
+    rules: &Rules,
+    parent: &Committed,
+    place: &BlockPlace,
+    run: BlockRun<'_>,
+    ids: &[Hash],
+) -> Executed<Pending> {
+    let BlockResult {
+        bundle,
+        gas_used,
+        supply,
+        receipts,
+        outbox,
+    } = run.finish();
+    let mut state = parent.state.clone();
+    let mut writes = Vec::new();
+    state.apply_bundle(bundle, &mut writes);
+    let next_base_fee_wei = rules.next_base_fee_wei(place.base_fee_wei, gas_used);
+    write_system_slots(&mut state, &supply, next_base_fee_wei, &mut writes);
+
+    let figures = BlockFigures::new(place, rules.block_gas_limit, &receipts);
+    writes.extend(history::block_writes(&figures, ids, &receipts));
+
+    let state_root = Hash(state.root().0);
+    let hashes = parent.hashes.with(parent.height, place.parent);
+    let pending = Pending(Committed {
+        height: place.height,
+        state,
+        hashes,
+    });
+    Executed {
+        state_root,
+        outbox,
+        writes,
+        pending,
+    }
+}

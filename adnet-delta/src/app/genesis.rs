@@ -1,0 +1,75 @@
+//! The state of height 0: the genesis' accounts and the two system accounts.
+
+use crate::attest::{ATTEST_ADDRESS, FEE_POOL_ADDRESS, wei};
+use crate::rules::Rules;
+use crate::state::trie::Trie;
+use crate::state::{Account, Code, WorldState, leaves};
+use adnet_common::genesis::Genesis;
+use adnet_common::store::Write;
+use adnet_common::supply::DeltaSupply;
+use alloy_primitives::{Address, Bytes, U256};
+use revm::bytecode::Bytecode;
+use std::collections::BTreeMap;
+
+/// INVALID: what would run where native code answers, or where nothing may.
+const NO_CODE: &[u8] = &[0xfe];
+
+pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
+    let rules = Rules::new(genesis);
+    let mut state = WorldState::default();
+    let mut writes = Vec::new();
+
+    let bytecode = Bytecode::new_legacy(Bytes::from_static(NO_CODE));
+    let code = Code::new(bytecode.hash_slow(), bytecode).expect("0xfe is not the empty code");
+    writes.push(leaves::put_code(&code));
+    // Nonce 1 and code keep a system account from being pruned as empty (EIP-161), and let
+    // Solidity's check that a callee has code pass.
+    let system = Account::new(1, U256::ZERO, Some(code), Trie::default());
+
+    let mut accounts =
+        BTreeMap::from([(ATTEST_ADDRESS, system.clone()), (FEE_POOL_ADDRESS, system)]);
+    let mut minted_total_units = 0u64;
+    for account in &genesis.delta.accounts {
+        let units = account.balance_units;
+        let total = minted_total_units.checked_add(units);
+        minted_total_units = total.expect("a valid genesis has a supply that fits u64");
+        accounts
+            .entry(Address::new(account.address.0))
+            .or_default()
+            .balance += wei(units);
+    }
+    for (address, account) in accounts {
+        if !account.is_empty() {
+            state.set_account(&address, account, &mut writes);
+        }
+    }
+
+    let supply = DeltaSupply {
+        minted_total_units,
+        ..DeltaSupply::default()
+    };
+    write_system_slots(&mut state, &supply, first_base_fee_wei(&rules), &mut writes);
+    (state, writes)
+}
+
+fn first_base_fee_wei(rules: &Rules) -> u64 {
+    rules.base_fee_initial_wei.max(rules.min_base_fee_wei)
+}
+
+/// Writes what the chain itself keeps in storage, where it differs.
+pub fn write_system_slots(
+    state: &mut WorldState,
+    supply: &DeltaSupply,
+    next_base_fee_wei: u64,
+    writes: &mut Vec<Write>,
+) {
+    let slots = [
+        (ATTEST_ADDRESS, U256::from_be_bytes(supply.encode())),
+        (FEE_POOL_ADDRESS, U256::from(next_base_fee_wei)),
+    ];
+    for (address, value) in slots {
+        if state.storage(&address, &U256::ZERO) != value {
+            state.set_slot(&address, U256::ZERO, value, writes);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Delta as the chain core sees it: the rules of its blocks over the state in memory.
+//!
+//! Locks of Alpha come first in a block, then the transactions in the order of the body. The
+//! committed state changes in `apply` alone; a pending one shares what it did not change.
+
+mod admission;
+mod execution;
+mod genesis;
+mod proof;
+mod proposal;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::attest;
+use crate::evm::RecentHashes;
+use crate::history;
+use crate::rules::Rules;
+use crate::state::{WorldState, leaves};
+use crate::transaction::{self, DeltaTx};
+use adnet_common::application::{
+    Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
+    TxError, VerifiedTx,
+};
+use adnet_common::attestation::Attestation;
+use adnet_common::chain_id::ChainId;
+use adnet_common::genesis::Genesis;
+use adnet_common::hash::Hash;
+use adnet_common::store::{ReadStore, StoreError, Write};
+use adnet_common::supply::DeltaSupply;
+use std::sync::Arc;
+
+/// Delta.
+pub struct DeltaApp {
+    rules: Rules,
+    committed: Committed,
+    view: Arc<DeltaView>,
+}
+
+/// The state after a block, and what the next one needs besides.
+#[derive(Clone)]
+struct Committed {
+    height: u64,
+    state: WorldState,
+    /// Hashes of the blocks before the last one, whose own hash only its child names.
+    hashes: RecentHashes,
+}
+
+/// The state after a block that is not committed.
+pub struct Pending(Committed);
+
+/// The committed state as the API reads it.
+pub struct DeltaView {
+    pub rules: Rules,
+    pub height: u64,
+    pub state: WorldState,
+    pub hashes: RecentHashes,
+}
+
+impl DeltaView {
+    pub fn supply(&self) -> DeltaSupply {
+        attest::supply(&self.state)
+    }
+
+    /// The base fee of the next block.
+    pub fn next_base_fee_wei(&self) -> u64 {
+        attest::next_base_fee_wei(&self.state)
+    }
+}
+
+impl DeltaApp {
+    fn new(rules: Rules, committed: Committed) -> Self {
+        let view = Arc::new(committed.view(rules));
+        Self {
+            rules,
+            committed,
+            view,
+        }
+    }
+}
+
+impl Committed {
+    fn view(&self, rules: Rules) -> DeltaView {
+        DeltaView {
+            rules,
+            height: self.height,
+            state: self.state.clone(),
+            hashes: self.hashes.clone(),
+        }
+    }
+}
+
+impl Application for DeltaApp {
+    const CHAIN: ChainId = ChainId::Delta;
+    type Tx = DeltaTx;
+    type Rules = Rules;
+    type Pending = Pending;
+    type View = DeltaView;
+
+    fn rules(genesis: &Genesis) -> Rules {
+        Rules::new(genesis)
+    }
+
+    fn genesis_state(genesis: &Genesis) -> (Hash, Vec<Write>) {
+        let (state, writes) = genesis::state(genesis);
+        (Hash(state.root().0), writes)
+    }
+
+    fn open(
+        genesis: &Genesis,
+        store: &dyn ReadStore,
+        height: u64,
+        state_root: Hash,
+    ) -> Result<Self, OpenError> {
+        let state = leaves::load(store)?;
+        let root = Hash(state.root().0);
+        if root != state_root {
+            let message = format!(
+                "delta's state at height {height} has root {root}, its header {state_root}"
+            );
+            return Err(OpenError::Corrupt(message));
+        }
+        let hashes = recent_hashes(store, height)?;
+        let committed = Committed {
+            height,
+            state,
+            hashes,
+        };
+        Ok(Self::new(Rules::new(genesis), committed))
+    }
+
+    fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<DeltaTx>, TxError> {
+        transaction::verify(rules, raw)
+    }
+
+    fn check(&self, tx: &VerifiedTx<DeltaTx>) -> Result<Admission, TxError> {
+        admission::check(&self.committed.state, tx)
+    }
+
+    fn propose(
+        &self,
+        _store: &dyn ReadStore,
+        block: &BlockContext,
+        candidates: &[Arc<VerifiedTx<DeltaTx>>],
+        attestations: &[Attestation],
+    ) -> Result<Proposed<Pending>, StoreError> {
+        Ok(proposal::propose(
+            &self.rules,
+            &self.committed,
+            block,
+            candidates,
+            attestations,
+        ))
+    }
+
+    fn execute(
+        &self,
+        _store: &dyn ReadStore,
+        block: &BlockContext,
+        txs: &[Arc<VerifiedTx<DeltaTx>>],
+        attestations: &[Attestation],
+    ) -> Result<Result<Executed<Pending>, InvalidBlock>, StoreError> {
+        Ok(execution::execute(
+            &self.rules,
+            &self.committed,
+            block,
+            txs,
+            attestations,
+        ))
+    }
+
+    fn apply(&mut self, pending: Pending) {
+        self.committed = pending.0;
+        self.view = Arc::new(self.committed.view(self.rules));
+    }
+
+    fn view(&self) -> Arc<DeltaView> {
+        Arc::clone(&self.view)
+    }
+
+    fn last_consumed(&self) -> u64 {
+        attest::supply(&self.committed.state).last_consumed
+    }
+
+    fn prove(&self, _store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError> {
+        Ok(proof::prove(&self.view, key))
+    }
+}
+
+/// The hashes that blocks up to `height` name as their parents.
+fn recent_hashes(store: &dyn ReadStore, height: u64) -> Result<RecentHashes, OpenError> {
+    let mut hashes = RecentHashes::default();
+    for block in height.saturating_sub(255)..=height {
+        let figures = history::figures(store, block).map_err(|error| match error {
+            history::HistoryError::Store(error) => OpenError::Store(error),
+            corrupt => OpenError::Corrupt(corrupt.to_string()),
+        })?;
+        // The genesis block has no parent, and no figures either.
+        if let (Some(figures), Some(parent)) = (figures, block.checked_sub(1)) {
+            hashes = hashes.with(parent, figures.parent);
+        }
+    }
+    Ok(hashes)
+}
+
+pub use proof::prove;

@@ -1,0 +1,128 @@
+//! The one place that knows `revm`: how a block's transactions and the API's calls are executed.
+//!
+//! Ethereum's rules of Prague with two differences: fees are not burned but go to the fee pool
+//! (`fees`), and the attest account answers by native code (`system`). A block runs on `block`, a
+//! call without a transaction on `simulate`; both build the same EVM, here.
+
+pub mod block;
+mod database;
+mod fees;
+pub mod simulate;
+mod system;
+
+use crate::attest::{FEE_POOL_ADDRESS, UnlockWindow};
+use crate::rules::Rules;
+use crate::state::WorldState;
+use adnet_common::hash::Hash;
+use alloy_primitives::{B256, U256};
+use database::{DatabaseView, LoadedState};
+use fees::{FeePoolHandler, Sender};
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, Evm, Journal, TxEnv};
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, Handler};
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::primitives::hardfork::SpecId;
+use system::SystemPrecompiles;
+
+pub use database::RecentHashes;
+
+/// Delta's hard fork.
+const SPEC: SpecId = SpecId::PRAGUE;
+
+type DeltaContext<'a> =
+    Context<BlockEnv, TxEnv, CfgEnv, LoadedState<'a>, Journal<LoadedState<'a>>, UnlockWindow>;
+
+type DeltaEvm<'a> = Evm<
+    DeltaContext<'a>,
+    (),
+    EthInstructions<EthInterpreter, DeltaContext<'a>>,
+    SystemPrecompiles,
+    EthFrame<EthInterpreter>,
+>;
+
+/// Where execution happens.
+#[derive(Copy, Clone, Debug)]
+pub struct BlockPlace {
+    pub height: u64,
+    pub time_ms: u64,
+    pub parent: Hash,
+    pub base_fee_wei: u64,
+}
+
+/// Why a transaction cannot be executed at all. (One that reverts can.)
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Invalid(InvalidTransaction),
+    /// A precompile failed in a way that the rules do not know.
+    #[error("the EVM failed: {0}")]
+    Failed(String),
+}
+
+/// An EVM on `state`, at `place`.
+fn build<'a>(
+    rules: &Rules,
+    state: &'a WorldState,
+    hashes: &'a RecentHashes,
+    place: &BlockPlace,
+    window: UnlockWindow,
+) -> DeltaEvm<'a> {
+    let mut cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(rules.chain_id);
+    cfg.tx_gas_limit_cap = Some(rules.tx_gas_limit);
+    let block = BlockEnv {
+        number: U256::from(place.height),
+        beneficiary: FEE_POOL_ADDRESS,
+        timestamp: U256::from(place.time_ms / 1000),
+        gas_limit: rules.block_gas_limit,
+        basefee: place.base_fee_wei,
+        prevrandao: Some(randao(place)),
+        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
+            excess_blob_gas: 0,
+            blob_gasprice: 1,
+        }),
+        ..BlockEnv::default()
+    };
+    let loaded = database::load(DatabaseView {
+        state,
+        hashes,
+        place: *place,
+    });
+    let mut ctx = DeltaContext::new(loaded, SPEC);
+    ctx.cfg = cfg;
+    ctx.block = block;
+    ctx.chain = window;
+    let instructions = EthInstructions::new_mainnet_with_spec(SPEC);
+    Evm::new(ctx, instructions, SystemPrecompiles::new(SPEC))
+}
+
+/// What PREVRANDAO gives: it differs per block, and everybody knows it before.
+fn randao(place: &BlockPlace) -> B256 {
+    let height = place.height.to_be_bytes();
+    B256::new(Hash::of("adnet/delta/prevrandao/v1", &[&height, &place.parent.0]).0)
+}
+
+/// Executes one transaction. Its changes stay in the journal; a refused one leaves none.
+fn run(evm: &mut DeltaEvm<'_>, tx: TxEnv, sender: Sender) -> Result<ExecutionResult, Refusal> {
+    evm.ctx.set_tx(tx);
+    FeePoolHandler::new(sender)
+        .run(evm)
+        .map_err(|error| match error {
+            EVMError::Transaction(invalid) => Refusal::Invalid(invalid),
+            EVMError::Custom(message) => Refusal::Failed(message),
+            EVMError::CustomAny(any) => Refusal::Failed(any.to_string()),
+            EVMError::Header(e) => {
+                unreachable!("the block environment has all fields of Prague: {e:?}")
+            }
+            EVMError::Database(e) => unreachable!("a state in memory has no read errors: {e:?}"),
+        })
+}
+
+/// Whether an execution stopped for another reason than a revert, by name.
+fn halt_name(reason: &HaltReason) -> String {
+    match reason {
+        HaltReason::OutOfGas(_) => "out of gas".into(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! Ethereum's JSON-RPC at `/`: enough for wallets and tools to read, call and send.
+//!
+//! jsonrpsee dispatches, axum carries (`dispatch`). Blocks, transactions and receipts are served for
+//! all heights; the state only as of the last block, anything older is an error and never silently
+//! the latest.
+
+mod chain;
+pub mod dispatch;
+mod error;
+mod fees;
+mod objects;
+mod params;
+mod state;
+mod transactions;
+
+pub use error::RpcError;
+
+use crate::DeltaApp;
+use crate::history::{self, HistoryError};
+use adnet_common::api::Slots;
+use adnet_common::hash::Hash;
+use adnet_common::store::ReadStore;
+use adnet_common::worker::{ChainHandle, Snapshot};
+use jsonrpsee::RpcModule;
+use jsonrpsee::types::Params;
+use params::BlockRef;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// What every method gets.
+#[derive(Clone)]
+pub struct Rpc {
+    chain: ChainHandle<DeltaApp>,
+    /// For calls and estimates.
+    calls: Slots,
+    /// For verifying signatures.
+    signatures: Slots,
+}
+
+type Answer = Result<serde_json::Value, RpcError>;
+
+impl Rpc {
+    pub fn new(chain: ChainHandle<DeltaApp>, calls: Slots, signatures: Slots) -> Self {
+        Self {
+            chain,
+            calls,
+            signatures,
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot<DeltaApp>> {
+        self.chain.snapshot()
+    }
+
+    /// Reads the store on a thread that may block.
+    async fn read<T: Send + 'static, E: Into<RpcError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn ReadStore) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, RpcError> {
+        self.chain.read(work).await.map_err(Into::into)
+    }
+}
+
+/// The hash of a committed block without reading the block: its child names it.
+fn block_hash(
+    store: &dyn ReadStore,
+    snapshot: &Snapshot<DeltaApp>,
+    height: u64,
+) -> Result<Option<Hash>, HistoryError> {
+    if height == snapshot.status.height {
+        return Ok(Some(snapshot.status.block_hash));
+    }
+    Ok(history::figures(store, height + 1)?.map(|child| child.parent))
+}
+
+/// The parameters one after the other; what is missing at the end is absent.
+struct Arguments<'a>(jsonrpsee::types::ParamsSequence<'a>);
+
+impl<'a> Arguments<'a> {
+    fn of(params: &'a Params<'_>) -> Self {
+        Self(params.sequence())
+    }
+
+    fn required<T: DeserializeOwned>(&mut self) -> Result<T, RpcError> {
+        Ok(self.0.next()?)
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, RpcError> {
+        Ok(self.0.optional_next()?)
+    }
+
+    fn block(&mut self) -> Result<BlockRef, RpcError> {
+        Ok(self.optional()?.unwrap_or(BlockRef::Latest))
+    }
+}
+
+/// All methods.
+pub fn module(rpc: Rpc) -> RpcModule<Rpc> {
+    let mut module = RpcModule::new(rpc);
+    chain::register(&mut module);
+    fees::register(&mut module);
+    state::register(&mut module);
+    transactions::register(&mut module);
+    module
+}
+
+/// Registers `async fn(Arc<Rpc>, Params) -> Answer` under a name.
+fn method<F, Fut>(module: &mut RpcModule<Rpc>, name: &'static str, call: F)
+where
+    F: Fn(Arc<Rpc>, Params<'static>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send,
+{
+    let registered = module.register_async_method(name, move |params, rpc, _| call(rpc, params));
+    registered.expect("every method is registered once");
+}

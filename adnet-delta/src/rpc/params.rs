@@ -1,0 +1,151 @@
+//! Parameters as Ethereum's clients write them.
+
+use super::error::RpcError;
+use crate::evm::simulate::Call;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use revm::context_interface::transaction::AccessList;
+use serde::Deserialize;
+
+/// Which block a client means.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum BlockRef {
+    /// `latest`, `safe`, `finalized` and `pending`: a committed block is final, and the chain shows
+    /// no block before it is committed.
+    Latest,
+    /// As `Latest`, but with what waits in the mempool counted in where that makes a difference.
+    Pending,
+    Height(u64),
+    Hash(B256),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawBlockRef {
+    Text(String),
+    /// EIP-1898.
+    #[serde(rename_all = "camelCase")]
+    Object {
+        block_number: Option<String>,
+        block_hash: Option<B256>,
+    },
+}
+
+impl<'de> Deserialize<'de> for BlockRef {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let parsed = match RawBlockRef::deserialize(d)? {
+            RawBlockRef::Object {
+                block_hash: Some(hash),
+                block_number: None,
+            } => {
+                return Ok(BlockRef::Hash(hash));
+            }
+            RawBlockRef::Object {
+                block_hash: None,
+                block_number: Some(text),
+            }
+            | RawBlockRef::Text(text) => by_text(&text),
+            RawBlockRef::Object { .. } => None,
+        };
+        let expected = "a block is a tag, a hex number, or an object with blockNumber or blockHash";
+        parsed.ok_or_else(|| serde::de::Error::custom(expected))
+    }
+}
+
+fn by_text(text: &str) -> Option<BlockRef> {
+    match text {
+        "latest" | "safe" | "finalized" => Some(BlockRef::Latest),
+        "pending" => Some(BlockRef::Pending),
+        "earliest" => Some(BlockRef::Height(0)),
+        number => u64::from_str_radix(number.strip_prefix("0x")?, 16)
+            .ok()
+            .map(BlockRef::Height),
+    }
+}
+
+/// A call as `eth_call` and `eth_estimateGas` take it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CallParams {
+    from: Option<Address>,
+    to: Option<Address>,
+    gas: Option<U256>,
+    gas_price: Option<U256>,
+    max_fee_per_gas: Option<U256>,
+    max_priority_fee_per_gas: Option<U256>,
+    value: Option<U256>,
+    data: Option<Bytes>,
+    input: Option<Bytes>,
+    access_list: Option<AccessList>,
+}
+
+fn narrow<T: TryFrom<U256>>(what: &str, value: Option<U256>) -> Result<Option<T>, RpcError> {
+    let too_large = |_| RpcError::invalid_params(format!("{what} is too large"));
+    value
+        .map(|value| T::try_from(value).map_err(too_large))
+        .transpose()
+}
+
+impl CallParams {
+    pub fn into_call(self) -> Result<Call, RpcError> {
+        let price: Option<u128> = narrow("gasPrice", self.gas_price)?;
+        let max_fee: Option<u128> = narrow("maxFeePerGas", self.max_fee_per_gas)?;
+        let tip: Option<u128> = narrow("maxPriorityFeePerGas", self.max_priority_fee_per_gas)?;
+        if price.is_some() && (max_fee.is_some() || tip.is_some()) {
+            let message = "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified";
+            return Err(RpcError::invalid_params(message));
+        }
+        let data = match (self.input, self.data) {
+            (Some(input), Some(data)) if input != data => {
+                let message = "both \"data\" and \"input\" are set and not equal";
+                return Err(RpcError::invalid_params(message));
+            }
+            (input, data) => input.or(data).unwrap_or_default(),
+        };
+        let max_fee_per_gas_wei = price.or(max_fee).unwrap_or(0);
+        let value = self.value.unwrap_or_default();
+        let gas = narrow("gas", self.gas)?;
+        // The sum of gas, price and value must be a number, as in a transaction.
+        let cost = U256::from(gas.unwrap_or(u64::MAX)) * U256::from(max_fee_per_gas_wei);
+        if cost.checked_add(value).is_none() {
+            return Err(RpcError::invalid_params(
+                "gas * price + value exceeds 256 bits",
+            ));
+        }
+        Ok(Call {
+            from: self.from.unwrap_or_default(),
+            to: self.to,
+            gas,
+            max_fee_per_gas_wei,
+            // A tip without a fee cap would be above it.
+            max_priority_fee_per_gas_wei: tip.filter(|_| max_fee_per_gas_wei > 0),
+            value,
+            data,
+            access_list: self.access_list.unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_named_in_every_way_that_clients_use() {
+        let parse = |text: &str| serde_json::from_str::<BlockRef>(text).ok();
+        assert_eq!(parse("\"finalized\""), Some(BlockRef::Latest));
+        assert_eq!(parse("\"pending\""), Some(BlockRef::Pending));
+        assert_eq!(parse("\"0x1f\""), Some(BlockRef::Height(31)));
+        assert_eq!(
+            parse("{\"blockNumber\":\"earliest\"}"),
+            Some(BlockRef::Height(0))
+        );
+        let hash = B256::repeat_byte(7);
+        assert_eq!(
+            parse(&format!("{{\"blockHash\":\"{hash}\"}}")),
+            Some(BlockRef::Hash(hash))
+        );
+        for wrong in ["\"newest\"", "\"12\"", "{}", "7", "\"0x10000000000000000\""] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Methods about transactions.
+
+use super::objects::{self, Position};
+use super::params::BlockRef;
+use super::{Answer, Arguments, Rpc, RpcError, block_hash, method};
+use crate::history::receipt::Receipt;
+use crate::history::{self, Place};
+use crate::transaction::decode;
+use adnet_common::chain_id::ChainId;
+use adnet_common::hash::Hash;
+use adnet_common::ledger;
+use adnet_common::worker::PendingTx;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use jsonrpsee::RpcModule;
+use jsonrpsee::types::Params;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub fn register(module: &mut RpcModule<Rpc>) {
+    method(module, "eth_sendRawTransaction", send_raw);
+    method(module, "eth_getTransactionByHash", by_hash);
+    method(
+        module,
+        "eth_getTransactionByBlockNumberAndIndex",
+        by_ref_and_index,
+    );
+    method(
+        module,
+        "eth_getTransactionByBlockHashAndIndex",
+        by_block_hash_and_index,
+    );
+    method(module, "eth_getRawTransactionByHash", raw_by_hash);
+    method(module, "eth_getTransactionReceipt", receipt);
+}
+
+async fn send_raw(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let raw: Bytes = Arguments::of(&params).required()?;
+    // The id is the hash of the bytes, whatever they are.
+    let id = Hash(keccak256(&raw).0);
+    if rpc.chain.pending(id).await.is_some() {
+        return Err(RpcError::server("already known"));
+    }
+    let sent = rpc.signatures.run(rpc.chain.submit(raw.to_vec())).await??;
+    Ok(json!(B256::new(sent.0)))
+}
+
+/// A transaction of a block.
+struct Found {
+    at: Position,
+    raw: Vec<u8>,
+    receipt: Receipt,
+}
+
+impl Found {
+    fn object(&self) -> Value {
+        let tx = objects::committed_tx(&self.raw);
+        objects::transaction(&tx, self.receipt.from, Some((&self.at, &self.receipt)))
+    }
+}
+
+async fn at(rpc: &Rpc, place: Place) -> Result<Option<Found>, RpcError> {
+    rpc.read(move |store| -> Result<Option<Found>, RpcError> {
+        let Some(committed) = ledger::block_at(store, ChainId::Delta, place.height)? else {
+            return Ok(None);
+        };
+        let index = usize::try_from(place.index).unwrap_or(usize::MAX);
+        let raw = committed.block.body.txs.get(index).cloned();
+        let (Some(raw), Some(receipt)) = (raw, history::receipt_at(store, place)?) else {
+            return Ok(None);
+        };
+        let at = Position {
+            height: place.height,
+            block_hash: committed.block.hash(),
+            time_ms: committed.block.header.time_ms,
+            index: place.index,
+        };
+        Ok(Some(Found { at, raw, receipt }))
+    })
+    .await
+}
+
+async fn committed(rpc: &Rpc, id: Hash) -> Result<Option<Found>, RpcError> {
+    match rpc.read(move |store| history::place_of(store, &id)).await? {
+        Some(place) => at(rpc, place).await,
+        None => Ok(None),
+    }
+}
+
+fn pending_object(pending: &PendingTx) -> Value {
+    let tx = decode(&pending.raw).expect("the mempool holds verified transactions");
+    objects::transaction(&tx, Address::from_slice(&pending.sender[12..]), None)
+}
+
+async fn by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let id: B256 = Arguments::of(&params).required()?;
+    let id = Hash(id.0);
+    if let Some(found) = committed(&rpc, id).await? {
+        return Ok(found.object());
+    }
+    if let Some(pending) = rpc.chain.pending(id).await {
+        return Ok(pending_object(&pending));
+    }
+    // It may have become final between the two looks.
+    let found = committed(&rpc, id).await?;
+    Ok(found.map_or(Value::Null, |found| found.object()))
+}
+
+async fn raw_by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let id: B256 = Arguments::of(&params).required()?;
+    let id = Hash(id.0);
+    if let Some(pending) = rpc.chain.pending(id).await {
+        return Ok(json!(Bytes::from(pending.raw)));
+    }
+    let found = committed(&rpc, id).await?;
+    Ok(found.map_or(Value::Null, |found| json!(Bytes::from(found.raw))))
+}
+
+async fn by_ref_and_index(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let (block, index) = {
+        let mut arguments = Arguments::of(&params);
+        (
+            arguments.required::<BlockRef>()?,
+            arguments.required::<U256>()?,
+        )
+    };
+    by_index(&rpc, block, index).await
+}
+
+async fn by_block_hash_and_index(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let (hash, index) = {
+        let mut arguments = Arguments::of(&params);
+        (arguments.required::<B256>()?, arguments.required::<U256>()?)
+    };
+    by_index(&rpc, BlockRef::Hash(hash), index).await
+}
+
+async fn by_index(rpc: &Rpc, block: BlockRef, index: U256) -> Answer {
+    let snapshot = rpc.snapshot();
+    let height = rpc
+        .read(move |store| super::chain::height_of(store, &snapshot, block))
+        .await?;
+    let (Some(height), Ok(index)) = (height, u32::try_from(index)) else {
+        return Ok(Value::Null);
+    };
+    let found = at(rpc, Place { height, index }).await?;
+    Ok(found.map_or(Value::Null, |found| found.object()))
+}
+
+async fn receipt(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let id: B256 = Arguments::of(&params).required()?;
+    let id = Hash(id.0);
+    let snapshot = rpc.snapshot();
+    rpc.read(move |store| -> Answer {
+        let Some(place) = history::place_of(store, &id)? else {
+            return Ok(Value::Null);
+        };
+        // A block that is durable but not shown yet is not there yet.
+        if place.height > snapshot.status.height {
+            return Ok(Value::Null);
+        }
+        let hash = block_hash(store, &snapshot, place.height)?;
+        let figures = history::figures(store, place.height)?;
+        let receipt = history::receipt_at(store, place)?;
+        let (Some(block_hash), Some(figures), Some(receipt)) = (hash, figures, receipt) else {
+            return Ok(Value::Null);
+        };
+        let Place { height, index } = place;
+        let at = Position {
+            height,
+            block_hash,
+            time_ms: figures.time_ms,
+            index,
+        };
+        Ok(objects::receipt(&at, &id, &receipt))
+    })
+    .await
+}

@@ -1,0 +1,155 @@
+//! Delta's state: accounts with code and storage, in memory, with a Merkle root.
+//!
+//! [`WorldState`] is a persistent value: a clone is one pointer and never changes under its reader.
+//! The store holds the same leaves flat (`leaves`), so a block writes only what it changed and the
+//! trie is rebuilt from a scan when the node starts.
+
+pub mod account;
+pub mod leaves;
+pub mod trie;
+
+pub use account::{Account, Code};
+
+use adnet_common::store::Write;
+use alloy_primitives::map::B256Map;
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use revm::bytecode::Bytecode;
+use revm::database::BundleState;
+use revm::state::AccountInfo;
+use std::collections::BTreeMap;
+use trie::Trie;
+
+/// All accounts as of one block.
+#[derive(Clone, Debug, Default)]
+pub struct WorldState {
+    accounts: Trie<Account>,
+}
+
+impl WorldState {
+    pub fn account(&self, address: &Address) -> Option<&Account> {
+        self.accounts.get(&keccak256(address))
+    }
+
+    /// A storage slot; zero where nothing is stored.
+    pub fn storage(&self, address: &Address, slot: &U256) -> U256 {
+        let account = self.account(address);
+        account.map_or(U256::ZERO, |account| account.slot(slot))
+    }
+
+    pub fn root(&self) -> B256 {
+        self.accounts.root()
+    }
+
+    /// Trie nodes that prove the account, or its absence.
+    pub fn account_proof(&self, address: &Address) -> Vec<Bytes> {
+        self.accounts.proof(&keccak256(address))
+    }
+
+    /// Sum of all balances, in wei. Walks every account.
+    pub fn total_balance(&self) -> U256 {
+        let mut total = U256::ZERO;
+        self.accounts.for_each(|account| {
+            total = total
+                .checked_add(account.balance)
+                .expect("all wei together fit 128 bits");
+        });
+        total
+    }
+
+    /// Sets an account, or removes it if it is empty (EIP-161).
+    pub fn set_account(&mut self, address: &Address, account: Account, writes: &mut Vec<Write>) {
+        if account.is_empty() {
+            self.remove_account(address, writes);
+        } else {
+            writes.push(leaves::put_account(address, &account));
+            self.accounts.insert(&keccak256(address), account);
+        }
+    }
+
+    fn remove_account(&mut self, address: &Address, writes: &mut Vec<Write>) {
+        writes.push(leaves::delete_account(address));
+        writes.push(leaves::delete_storage(address));
+        self.accounts.remove(&keccak256(address));
+    }
+
+    /// Sets one storage slot of an account that exists.
+    ///
+    /// # Panics
+    /// If there is no such account: only system accounts are written this way.
+    pub fn set_slot(
+        &mut self,
+        address: &Address,
+        slot: U256,
+        value: U256,
+        writes: &mut Vec<Write>,
+    ) {
+        let account = self
+            .account(address)
+            .expect("system accounts exist since genesis");
+        let mut account = account.clone();
+        account.set_slot(&slot, value);
+        writes.push(leaves::slot_write(address, &slot, value));
+        self.accounts.insert(&keccak256(address), account);
+    }
+
+    /// Applies what the EVM changed in a block. Writes come in the order of addresses and slots.
+    pub fn apply_bundle(&mut self, bundle: BundleState, writes: &mut Vec<Write>) {
+        let codes = bundle.contracts;
+        let changed: BTreeMap<Address, _> = bundle.state.into_iter().collect();
+        for (address, change) in changed {
+            let info = match &change.info {
+                Some(info) if !info.is_empty() => info,
+                _ => {
+                    if self.account(&address).is_some() {
+                        self.remove_account(&address, writes);
+                    }
+                    continue;
+                }
+            };
+            let before = self.account(&address).cloned();
+            let mut account = before.clone().unwrap_or_default();
+            let mut storage_changed = change.was_destroyed() && account.has_storage();
+            if storage_changed {
+                account.clear_storage();
+                writes.push(leaves::delete_storage(&address));
+            }
+            account.nonce = info.nonce;
+            account.balance = info.balance;
+            if account.code_hash() != info.code_hash {
+                account.code = code_of(info, &codes);
+                writes.extend(account.code.as_ref().map(leaves::put_code));
+            }
+            let slots: BTreeMap<U256, _> = change.storage.into_iter().collect();
+            for (slot, value) in slots {
+                if account.slot(&slot) != value.present_value {
+                    account.set_slot(&slot, value.present_value);
+                    writes.push(leaves::slot_write(&address, &slot, value.present_value));
+                    storage_changed = true;
+                }
+            }
+            let fields = |a: &Account| (a.nonce, a.balance, a.code_hash());
+            let fields_changed = before.as_ref().map(fields) != Some(fields(&account));
+            if fields_changed {
+                writes.push(leaves::put_account(&address, &account));
+            }
+            if fields_changed || storage_changed {
+                self.accounts.insert(&keccak256(address), account);
+            }
+        }
+    }
+}
+
+/// The code that an account got in a block; none where a delegation was taken back (EIP-7702).
+fn code_of(info: &AccountInfo, codes: &B256Map<Bytecode>) -> Option<Code> {
+    if info.code_hash == KECCAK256_EMPTY {
+        return None;
+    }
+    let code = info
+        .code
+        .clone()
+        .or_else(|| codes.get(&info.code_hash).cloned());
+    Code::new(
+        info.code_hash,
+        code.expect("the EVM keeps the code of what a block deploys"),
+    )
+}

@@ -1,0 +1,96 @@
+//! A Merkle Patricia trie in memory whose versions share their nodes.
+//!
+//! Nodes are behind `Arc`s and a change copies only the path from the root to the changed leaf
+//! (or nothing, where this version is a node's only owner). So cloning a trie is one pointer, a
+//! block that is executed for a vote cannot touch the committed state, and the API proves against
+//! a snapshot while the chain goes on.
+//!
+//! Invariants: keys are 32 bytes, so branches hold no value; a branch has at least two children;
+//! an extension's child is a branch. They make the root a function of the leaves alone. Node
+//! encodings are those of the yellow paper, appendix D, by `alloy-trie`.
+
+mod node;
+#[cfg(test)]
+mod tests;
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use node::Node;
+use std::sync::Arc;
+
+/// What a leaf holds.
+pub trait Leaf: Clone {
+    /// Appends the bytes that the leaf's node carries. Never fewer than one byte.
+    fn encode_leaf(&self, out: &mut Vec<u8>);
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Trie<V> {
+    root: Option<Arc<Node<V>>>,
+}
+
+impl<V> Default for Trie<V> {
+    fn default() -> Self {
+        Self { root: None }
+    }
+}
+
+impl<V: Leaf> Trie<V> {
+    pub fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    pub fn get(&self, key: &B256) -> Option<&V> {
+        node::get(self.root.as_deref()?, &Nibbles::unpack_array(&key.0))
+    }
+
+    pub fn insert(&mut self, key: &B256, value: V) {
+        let path = Nibbles::unpack_array(&key.0);
+        match &mut self.root {
+            None => self.root = Some(Arc::new(Node::leaf(path, value))),
+            Some(root) => node::insert(root, path, value),
+        }
+    }
+
+    /// Removes a leaf. A key that is absent changes nothing.
+    pub fn remove(&mut self, key: &B256) {
+        if self.get(key).is_none() {
+            return;
+        }
+        let root = self.root.as_mut().expect("get found a leaf below the root");
+        if node::remove(root, Nibbles::unpack_array(&key.0)) {
+            self.root = None;
+        }
+    }
+
+    /// The Merkle root. Encodings are kept in the nodes, so this costs what has changed since.
+    pub fn root(&self) -> B256 {
+        let Some(root) = &self.root else {
+            return EMPTY_ROOT_HASH;
+        };
+        let reference = root.reference();
+        // A root below 32 bytes is referred to by its encoding; its hash is the root all the same.
+        reference
+            .as_hash()
+            .unwrap_or_else(|| keccak256(reference.as_slice()))
+    }
+
+    /// The nodes from the root towards `key`, as EIP-1186 wants them: those that are embedded in
+    /// their parent are left out. They prove the leaf, or that there is none.
+    pub fn proof(&self, key: &B256) -> Vec<Bytes> {
+        let Some(root) = &self.root else {
+            return Vec::new();
+        };
+        let mut nodes = vec![Bytes::from(root.encode())];
+        node::prove(root, &Nibbles::unpack_array(&key.0), &mut nodes);
+        nodes
+    }
+
+    /// Calls `each` for every leaf in the order of keys.
+    pub fn for_each(&self, mut each: impl FnMut(&V)) {
+        if let Some(root) = &self.root {
+            node::for_each(root, &mut each);
+        }
+    }
+}

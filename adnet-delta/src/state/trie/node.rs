@@ -1,0 +1,256 @@
+//! The nodes of the trie and the walks over them. See the invariants in `trie`.
+
+use super::Leaf;
+use alloy_primitives::Bytes;
+use alloy_trie::nodes::{BranchNodeRef, ExtensionNodeRef, LeafNodeRef, RlpNode};
+use alloy_trie::{Nibbles, TrieMask};
+use std::mem;
+use std::sync::{Arc, OnceLock};
+
+type Children<V> = [Option<Arc<Node<V>>>; 16];
+
+#[derive(Clone, Debug)]
+pub struct Node<V> {
+    kind: Kind<V>,
+    /// How the parent refers to this node: its encoding, or the hash of it from 32 bytes on.
+    /// Empty while the node or one below has changed since it was computed.
+    reference: OnceLock<RlpNode>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind<V> {
+    Leaf { path: Nibbles, value: V },
+    Extension { path: Nibbles, child: Arc<Node<V>> },
+    Branch(Box<Children<V>>),
+}
+
+impl<V> Node<V> {
+    fn new(kind: Kind<V>) -> Self {
+        let reference = OnceLock::new();
+        Self { kind, reference }
+    }
+
+    pub fn leaf(path: Nibbles, value: V) -> Self {
+        Self::new(Kind::Leaf { path, value })
+    }
+}
+
+fn nibble(path: &Nibbles, at: usize) -> usize {
+    usize::from(
+        path.get(at)
+            .expect("keys have one length, so a path never ends inside a branch"),
+    )
+}
+
+pub fn get<'a, V>(mut node: &'a Node<V>, path: &Nibbles) -> Option<&'a V> {
+    let mut rest = *path;
+    loop {
+        match &node.kind {
+            Kind::Leaf { path, value } => return (*path == rest).then_some(value),
+            Kind::Extension { path, child } => {
+                if !rest.starts_with(path) {
+                    return None;
+                }
+                rest = rest.slice(path.len()..);
+                node = child;
+            }
+            Kind::Branch(children) => {
+                node = children[nibble(&rest, 0)].as_deref()?;
+                rest = rest.slice(1..);
+            }
+        }
+    }
+}
+
+/// Sets the leaf at `path` below `at`.
+pub fn insert<V: Clone>(at: &mut Arc<Node<V>>, path: Nibbles, value: V) {
+    let node = Arc::make_mut(at);
+    node.reference = OnceLock::new();
+    let (own, common) = match &mut node.kind {
+        Kind::Branch(children) => {
+            let rest = path.slice(1..);
+            match &mut children[nibble(&path, 0)] {
+                Some(child) => insert(child, rest, value),
+                empty => *empty = Some(Arc::new(Node::leaf(rest, value))),
+            }
+            return;
+        }
+        Kind::Leaf {
+            path: own,
+            value: old,
+        } => {
+            if *own == path {
+                *old = value;
+                return;
+            }
+            (*own, own.common_prefix_length(&path))
+        }
+        Kind::Extension { path: own, child } => {
+            let common = own.common_prefix_length(&path);
+            if common == own.len() {
+                return insert(child, path.slice(common..), value);
+            }
+            (*own, common)
+        }
+    };
+    // The paths part after `common` nibbles: a branch goes there, below an extension if needed.
+    let old = mem::replace(&mut node.kind, Kind::Branch(Box::default()));
+    let below_old = match old {
+        Kind::Leaf { value, .. } => Arc::new(Node::leaf(own.slice(common + 1..), value)),
+        Kind::Extension { child, .. } => prefixed(own.slice(common + 1..), child),
+        Kind::Branch(_) => unreachable!("a branch was handled above"),
+    };
+    let mut children: Box<Children<V>> = Box::default();
+    children[nibble(&own, common)] = Some(below_old);
+    let below_new = Node::leaf(path.slice(common + 1..), value);
+    children[nibble(&path, common)] = Some(Arc::new(below_new));
+    let branch = Kind::Branch(children);
+    node.kind = if common == 0 {
+        branch
+    } else {
+        let child = Arc::new(Node::new(branch));
+        let path = path.slice(..common);
+        Kind::Extension { path, child }
+    };
+}
+
+/// `child`, a branch, behind an extension of `path` if that is not empty.
+fn prefixed<V>(path: Nibbles, child: Arc<Node<V>>) -> Arc<Node<V>> {
+    if path.is_empty() {
+        child
+    } else {
+        Arc::new(Node::new(Kind::Extension { path, child }))
+    }
+}
+
+/// Removes the leaf at `path`, which must exist. True if nothing is left of this node.
+pub fn remove<V: Clone>(at: &mut Arc<Node<V>>, path: Nibbles) -> bool {
+    let node = Arc::make_mut(at);
+    node.reference = OnceLock::new();
+    let replacement = match &mut node.kind {
+        Kind::Leaf { .. } => return true,
+        Kind::Extension { path: own, child } => {
+            let gone = remove(child, path.slice(own.len()..));
+            assert!(
+                !gone,
+                "an extension leads to a branch, which has two leaves at least"
+            );
+            if matches!(child.kind, Kind::Branch(_)) {
+                return false;
+            }
+            joined(*own, Arc::clone(child))
+        }
+        Kind::Branch(children) => {
+            let slot = &mut children[nibble(&path, 0)];
+            let child = slot.as_mut().expect("the leaf that is removed exists");
+            if !remove(child, path.slice(1..)) {
+                return false;
+            }
+            *slot = None;
+            let mut left = children
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, child)| child.is_some());
+            let (index, last) = left.next().expect("a branch had two children at least");
+            if left.next().is_some() {
+                return false;
+            }
+            let last = last.take().expect("filtered for children that exist");
+            joined(Nibbles::from_nibbles_unchecked([index as u8]), last)
+        }
+    };
+    node.kind = replacement;
+    false
+}
+
+/// What `child` becomes when `path` leads to it and nothing else does.
+fn joined<V: Clone>(path: Nibbles, child: Arc<Node<V>>) -> Kind<V> {
+    if matches!(child.kind, Kind::Branch(_)) {
+        return Kind::Extension { path, child };
+    }
+    match Arc::unwrap_or_clone(child).kind {
+        Kind::Leaf { path: own, value } => Kind::Leaf {
+            path: path.join(&own),
+            value,
+        },
+        Kind::Extension { path: own, child } => Kind::Extension {
+            path: path.join(&own),
+            child,
+        },
+        Kind::Branch(_) => unreachable!("a branch was handled above"),
+    }
+}
+
+impl<V: Leaf> Node<V> {
+    /// How a parent refers to this node.
+    pub fn reference(&self) -> &RlpNode {
+        self.reference
+            .get_or_init(|| RlpNode::from_rlp(&self.encode()))
+    }
+
+    /// The node's own encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        match &self.kind {
+            Kind::Leaf { path, value } => {
+                let mut bytes = Vec::with_capacity(112);
+                value.encode_leaf(&mut bytes);
+                LeafNodeRef::new(path, &bytes).rlp(&mut out);
+            }
+            Kind::Extension { path, child } => {
+                ExtensionNodeRef::new(path, child.reference()).rlp(&mut out);
+            }
+            Kind::Branch(children) => {
+                let mut mask = TrieMask::default();
+                let mut stack = Vec::with_capacity(16);
+                for (index, child) in children.iter().enumerate() {
+                    if let Some(child) = child {
+                        stack.push(child.reference().clone());
+                        mask.set_bit(index as u8);
+                    }
+                }
+                BranchNodeRef::new(&stack, mask).rlp(&mut out);
+            }
+        }
+        out
+    }
+}
+
+/// Appends the encodings below `node` towards `path` that are referred to by hash.
+pub fn prove<V: Leaf>(mut node: &Arc<Node<V>>, path: &Nibbles, out: &mut Vec<Bytes>) {
+    let mut rest = *path;
+    loop {
+        let child = match &node.kind {
+            Kind::Leaf { .. } => return,
+            Kind::Extension { path, child } => {
+                if !rest.starts_with(path) {
+                    return;
+                }
+                rest = rest.slice(path.len()..);
+                child
+            }
+            Kind::Branch(children) => {
+                let Some(child) = &children[nibble(&rest, 0)] else {
+                    return;
+                };
+                rest = rest.slice(1..);
+                child
+            }
+        };
+        if child.reference().is_hash() {
+            out.push(Bytes::from(child.encode()));
+        }
+        node = child;
+    }
+}
+
+pub fn for_each<V>(node: &Node<V>, each: &mut impl FnMut(&V)) {
+    match &node.kind {
+        Kind::Leaf { value, .. } => each(value),
+        Kind::Extension { child, .. } => for_each(child, each),
+        Kind::Branch(children) => children
+            .iter()
+            .flatten()
+            .for_each(|child| for_each(child, each)),
+    }
+}

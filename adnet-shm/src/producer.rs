@@ -1,0 +1,394 @@
+//! The writing end of a ring.
+//!
+//! `try_loan` gives a slot inside the shared data, the caller writes its message in place, and
+//! `commit` makes it visible with one store. A dropped slot has never existed. The wake of a
+//! sleeping consumer is separate ([`Producer::flush`]), so that a batch pays for one fence.
+//!
+//! Invariant: bytes between the consumer's index and ours are never touched; a slot lies entirely
+//! in the free part.
+
+use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
+
+use crate::error::{Corruption, LoanError, ShmError};
+use crate::header::{Header, RingExpect};
+use crate::layout::{
+    GRANULE, KIND_PAD, MESSAGE_FRACTION, RECORD_HEADER, RecordHeader, record_span,
+};
+use crate::mapping::{Access, Mapping};
+use crate::side::{Cursor, Side, SidePage, Wake, Waker};
+use crate::wait::{ring, sleep_on, spin, wake_all};
+
+/// The writing end of a ring. One per ring and epoch.
+#[derive(Debug)]
+pub struct Producer {
+    mapping: Mapping,
+    epoch: u32,
+    ring_id: u32,
+    capacity: u64,
+    message_max: usize,
+    tail: Cursor,
+    /// The consumer's index as last loaded; it only lags, so it only makes the ring look fuller.
+    head_seen: u64,
+    waker: Waker,
+    /// Whether anything was committed since the last flush.
+    unflushed: bool,
+    doorbell: Option<OwnedFd>,
+}
+
+impl Producer {
+    /// Attaches to the ring `name` under the epoch that the supervisor gave.
+    ///
+    /// Continues where the previous producer stopped. Call it before the process gives up the
+    /// right to open files; afterwards no descriptor remains.
+    ///
+    /// # Errors
+    /// Any difference between the segment and `expect`, a stale epoch, a side in use, and indices
+    /// that cannot be.
+    pub fn attach(name: &str, expect: &RingExpect, epoch: u32) -> Result<Producer, ShmError> {
+        let mapping = Mapping::open(name, Access::Producer)?;
+        mapping.header().require(expect)?;
+        let capacity = mapping.header().capacity;
+        let page = mapping.side(Side::Producer);
+        claim(page, epoch)?;
+        let resumed = page.resume().and_then(|tail| {
+            let head_seen = mapping.side(Side::Consumer).index();
+            check_distance(head_seen, tail.index, capacity as u64)?;
+            Ok((tail, head_seen))
+        });
+        let (tail, head_seen) = match resumed {
+            Ok(found) => found,
+            Err(corruption) => {
+                page.release_claim(epoch);
+                return Err(corruption.into());
+            }
+        };
+        // What a killed predecessor left here describes nobody's sleep.
+        page.disarm();
+        Ok(Producer {
+            epoch,
+            ring_id: mapping.header().ring_id,
+            capacity: capacity as u64,
+            message_max: capacity / MESSAGE_FRACTION,
+            tail,
+            head_seen,
+            waker: Waker::default(),
+            unflushed: true,
+            doorbell: None,
+            mapping,
+        })
+    }
+
+    /// Largest message in bytes: an eighth of the capacity.
+    pub fn max_message(&self) -> usize {
+        self.message_max
+    }
+
+    /// Number that the next committed record will have. The first of a segment is 1.
+    pub fn next_seq(&self) -> u64 {
+        self.tail.seq
+    }
+
+    /// Bytes of the ring that the consumer has not released yet, headers and padding included.
+    pub fn used_bytes(&self) -> u64 {
+        self.tail.index.wrapping_sub(self.consumer().index())
+    }
+
+    /// The header of the segment.
+    pub fn header(&self) -> &Header {
+        self.mapping.header()
+    }
+
+    /// Whether the supervisor has given this side to another process.
+    #[inline]
+    pub fn is_fenced(&self) -> bool {
+        self.page().epoch() != self.epoch
+    }
+
+    /// Borrows room for a message of at most `max_len` bytes.
+    ///
+    /// Its payload is 16-byte aligned and holds whatever was there before.
+    ///
+    /// # Errors
+    /// `Full` when the consumer is behind: nothing is overwritten, try again later. `TooLarge` when
+    /// it could never fit. `Fenced` when this side has been replaced. `Corrupt` when the consumer's
+    /// index is impossible.
+    #[inline]
+    pub fn try_loan(&mut self, max_len: usize) -> Result<Slot<'_>, LoanError> {
+        if self.is_fenced() {
+            return Err(LoanError::Fenced);
+        }
+        if max_len > self.message_max {
+            return Err(LoanError::TooLarge {
+                max: self.message_max,
+            });
+        }
+        let pad = self.padding_before(max_len);
+        if !self.has_room(pad + record_span(max_len))? {
+            return Err(LoanError::Full);
+        }
+        Ok(Slot {
+            pad,
+            max_len,
+            producer: self,
+        })
+    }
+
+    /// Tells the consumer, if it sleeps, about everything committed so far. Once per batch.
+    #[inline]
+    pub fn flush(&mut self) {
+        if !self.unflushed {
+            return;
+        }
+        self.unflushed = false;
+        fence(Ordering::SeqCst);
+        let consumer = self.mapping.side(Side::Consumer);
+        match self.waker.due(consumer, self.tail.index) {
+            None => {}
+            Some(Wake::Futex) => wake_all(self.page().futex_word()),
+            Some(Wake::Doorbell) => {
+                if let Some(doorbell) = &self.doorbell {
+                    ring(doorbell);
+                }
+            }
+        }
+    }
+
+    /// The eventfd on which an event-loop consumer waits; see [`crate::Consumer::arm_doorbell`].
+    pub fn set_doorbell(&mut self, fd: OwnedFd) {
+        self.doorbell = Some(fd);
+    }
+
+    /// Waits until a message of `len` bytes fits, and says whether it does.
+    ///
+    /// The consumer wakes a waiting producer when half of the ring is free, not at each record.
+    /// Returns false at the timeout, when fenced, and for a length that never fits.
+    pub fn wait_for_space(&mut self, len: usize, timeout: Duration) -> bool {
+        if len > self.message_max || self.is_fenced() {
+            return false;
+        }
+        self.flush();
+        let span = self.padding_before(len) + record_span(len);
+        let deadline = Instant::now() + timeout;
+        if spin(|| self.has_room(span).unwrap_or(true)) {
+            return self.has_room(span).unwrap_or(false);
+        }
+        loop {
+            if self.is_fenced() {
+                return false;
+            }
+            let seen = self.consumer().index();
+            self.page().arm(seen, Wake::Futex);
+            // The second look, after the fence in `arm`.
+            if self.consumer().index() == seen {
+                sleep_on(self.consumer().futex_word(), seen as u32, deadline);
+            }
+            self.page().disarm();
+            match self.has_room(span) {
+                Ok(true) => return true,
+                Ok(false) if Instant::now() < deadline => {}
+                Ok(false) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn page(&self) -> &SidePage {
+        self.mapping.side(Side::Producer)
+    }
+
+    fn consumer(&self) -> &SidePage {
+        self.mapping.side(Side::Consumer)
+    }
+
+    /// Bytes up to the end of the data if a message of `len` bytes does not fit before it, or 0.
+    #[inline]
+    fn padding_before(&self, len: usize) -> u64 {
+        let to_end = self.capacity - (self.tail.index & (self.capacity - 1));
+        if record_span(len) > to_end { to_end } else { 0 }
+    }
+
+    /// Whether `span` bytes are free; asks the consumer's index only if the last one is not enough.
+    #[inline]
+    fn has_room(&mut self, span: u64) -> Result<bool, LoanError> {
+        let free = self.capacity - self.tail.index.wrapping_sub(self.head_seen);
+        if span <= free {
+            return Ok(true);
+        }
+        let head = self.consumer().index();
+        check_distance(head, self.tail.index, self.capacity).map_err(LoanError::Corrupt)?;
+        self.head_seen = head;
+        Ok(span <= self.capacity - self.tail.index.wrapping_sub(head))
+    }
+
+    /// Pointer to the data at `index`.
+    #[inline]
+    fn at(&self, index: u64) -> *mut u8 {
+        let offset = (index & (self.capacity - 1)) as usize;
+        // SAFETY: the masked offset is smaller than the capacity, which the header check has
+        // compared with the length of the mapping.
+        unsafe { self.mapping.data().add(offset) }
+    }
+
+    #[inline]
+    fn put_header(&mut self, index: u64, header: RecordHeader) {
+        let words = header.encode(self.ring_id, self.tail.seq);
+        let place = self.at(index).cast::<u64>();
+        // SAFETY: `index` is a multiple of 64 in the free part of the data, where a granule is at
+        // least as long as a header; nobody reads there before the index moves.
+        unsafe {
+            place.write(words[0]);
+            place.add(1).write(words[1]);
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.flush();
+        self.page().release_claim(self.epoch);
+    }
+}
+
+/// Room for one message inside the ring, not yet visible to anyone.
+///
+/// Dropping it gives the room back.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    producer: &'a mut Producer,
+    pad: u64,
+    max_len: usize,
+}
+
+impl Slot<'_> {
+    /// Makes the first `len` bytes visible as a record, and returns its number.
+    ///
+    /// A sleeping consumer is not woken: call [`Producer::flush`] after the last of a batch.
+    ///
+    /// # Errors
+    /// `Fenced` when this side has been replaced meanwhile; nothing was committed then.
+    ///
+    /// # Panics
+    /// If `len` is larger than the loan, or `kind` is the reserved [`KIND_PAD`].
+    #[inline]
+    pub fn commit(self, kind: u16, flags: u16, len: usize) -> Result<u64, LoanError> {
+        assert!(len <= self.max_len, "a commit stays within its loan");
+        assert!(kind != KIND_PAD, "the kind of padding is not for messages");
+        let Slot { producer, pad, .. } = self;
+        if producer.is_fenced() {
+            return Err(LoanError::Fenced);
+        }
+        let start = producer.tail.index;
+        if pad > 0 {
+            let len = u32::try_from(pad).expect("padding is shorter than the ring")
+                - RECORD_HEADER as u32;
+            let header = RecordHeader {
+                kind: KIND_PAD,
+                flags: 0,
+                len,
+            };
+            producer.put_header(start, header);
+        }
+        let record = start.wrapping_add(pad);
+        let header = RecordHeader {
+            kind,
+            flags,
+            len: u32::try_from(len).expect("a message is shorter than the ring"),
+        };
+        producer.put_header(record, header);
+        let seq = producer.tail.seq;
+        let end = record.wrapping_add(record_span(len));
+        let mut tail = producer.tail;
+        producer.page().publish(&mut tail, end, seq.wrapping_add(1));
+        producer.tail = tail;
+        producer.unflushed = true;
+        prefetch_for_write(producer.at(end.wrapping_add(GRANULE)));
+        prefetch_for_write(producer.at(end));
+        Ok(seq)
+    }
+
+    /// [`Slot::commit`] and [`Producer::flush`] in one, for a message that stands alone.
+    pub fn commit_and_wake(self, kind: u16, flags: u16, len: usize) -> Result<u64, LoanError> {
+        let Slot {
+            producer,
+            pad,
+            max_len,
+        } = self;
+        let slot = Slot {
+            producer: &mut *producer,
+            pad,
+            max_len,
+        };
+        let seq = slot.commit(kind, flags, len)?;
+        producer.flush();
+        Ok(seq)
+    }
+
+    fn payload(&self) -> *mut u8 {
+        let index = self.producer.tail.index.wrapping_add(self.pad);
+        // SAFETY: the loan was checked to have room for header and payload, contiguously.
+        unsafe { self.producer.at(index).add(RECORD_HEADER) }
+    }
+}
+
+impl Deref for Slot<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `max_len` bytes from there lie in the free part of the data, which only this
+        // slot may touch as long as it lives; mapped memory is always initialised.
+        unsafe { std::slice::from_raw_parts(self.payload(), self.max_len) }
+    }
+}
+
+impl DerefMut for Slot<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; the slot borrows the only producer mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.payload(), self.max_len) }
+    }
+}
+
+/// Takes a side for `epoch` after checking that it is the current one.
+pub(crate) fn claim(page: &SidePage, epoch: u32) -> Result<(), ShmError> {
+    let current = page.epoch();
+    if current != epoch || epoch == 0 {
+        return Err(ShmError::StaleEpoch {
+            given: epoch,
+            current,
+        });
+    }
+    if page.claim(epoch) {
+        Ok(())
+    } else {
+        Err(ShmError::AlreadyAttached(epoch))
+    }
+}
+
+/// Checks that a consumer at `head` and a producer at `tail` can belong to one ring.
+#[inline]
+pub(crate) fn check_distance(head: u64, tail: u64, capacity: u64) -> Result<(), Corruption> {
+    if head.is_multiple_of(GRANULE)
+        && tail.is_multiple_of(GRANULE)
+        && tail.wrapping_sub(head) <= capacity
+    {
+        Ok(())
+    } else {
+        Err(Corruption::Index)
+    }
+}
+
+/// Fetches the line for writing while nobody waits for it, instead of in the middle of a commit.
+#[inline]
+fn prefetch_for_write(place: *mut u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no architectural effect, whatever the address; processors without the
+    // instruction execute it as a no-op.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}

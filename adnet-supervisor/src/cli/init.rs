@@ -1,0 +1,70 @@
+//! `adnet init`: make a node of a new development network, without starting it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    new_node::{self, NewNode, NewNodeError},
+    settings::SettingsArgs,
+};
+
+/// Make a node: keys, configuration file and the genesis of a development network
+///
+/// The network has this node as its only validator, and three accounts per chain whose keys are
+/// public knowledge. What exists already is kept and reported, so doing it twice changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  adnet init                                     in ./adnet-data
+  adnet init --data-dir ./fast --block-interval 200
+  adnet init --alpha-block-interval 5000 --delta-block-interval 1000 --force")]
+pub(super) struct InitCommand {
+    /// Milliseconds between blocks, on both chains [default: alpha 15000, delta 3000]
+    #[arg(long, value_name = "MS")]
+    block_interval: Option<u64>,
+
+    /// Milliseconds between Alpha's blocks
+    #[arg(long, value_name = "MS")]
+    alpha_block_interval: Option<u64>,
+
+    /// Milliseconds between Delta's blocks
+    #[arg(long, value_name = "MS")]
+    delta_block_interval: Option<u64>,
+
+    /// Replace an existing genesis; refused once there is a database. Keys are always kept
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+impl InitCommand {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let loaded = match self.settings.sources(Vec::new()).load_for_run() {
+            Ok(loaded) => loaded,
+            Err(errors) => return Ok(super::config::report(&errors)),
+        };
+        let new = NewNode {
+            node: loaded.config.node,
+            alpha_block_interval_ms: self.alpha_block_interval.or(self.block_interval),
+            delta_block_interval_ms: self.delta_block_interval.or(self.block_interval),
+            replace_genesis: self.force,
+        };
+        let report = match new_node::create(&new) {
+            Ok(report) => report,
+            Err(error @ (NewNodeError::Invalid(_) | NewNodeError::OtherIntervals { .. })) => {
+                return Err(super::UsageError(error.to_string()).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        println!("{}:", report.data_dir.display());
+        println!("{report}");
+        println!();
+        println!(
+            "Start it with: adnet run --data-dir {}",
+            report.data_dir.display()
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}

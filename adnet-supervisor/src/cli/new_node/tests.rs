@@ -1,0 +1,133 @@
+//! Making a node: once, twice, by halves, and never over what exists.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use adnet_common::config::{self, Config};
+
+use super::*;
+
+fn fixture() -> (tempfile::TempDir, NewNode) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = NodeConfig {
+        data_dir: dir.path().join("data"),
+        ..Config::default().node
+    };
+    (dir, NewNode::in_dir(node))
+}
+
+#[test]
+fn a_new_node_is_complete_and_private() {
+    let (_dir, new) = fixture();
+    let report = create(&new).expect("made");
+    assert!(
+        report
+            .parts
+            .iter()
+            .all(|(_, path, is_new)| *is_new && path.exists())
+    );
+    let mode = |path: &Path| fs::metadata(path).expect("exists").permissions().mode() & 0o7777;
+    assert_eq!(mode(&report.data_dir), 0o700);
+    for name in [VALIDATOR_KEY_NAME, NODE_KEY_NAME] {
+        assert_eq!(
+            mode(&report.data_dir.join("keys").join(format!("{name}.key"))),
+            0o600
+        );
+    }
+    let genesis = Genesis::load(&new.node.genesis_file()).expect("valid");
+    assert_eq!(genesis.validators[0].public_key, report.validator);
+    assert_eq!(genesis.hash(), report.genesis_hash);
+    let text = report.to_string();
+    for (_, path, _) in &report.parts {
+        assert!(text.contains(&path.display().to_string()), "{text}");
+    }
+}
+
+#[test]
+fn the_written_configuration_file_changes_nothing() {
+    let (_dir, new) = fixture();
+    create(&new).expect("made");
+    let file = new.node.data_dir.join(CONFIG_FILE_NAME);
+    let loaded = config::load(&Default::default(), &Default::default(), Some(&file));
+    let loaded = loaded.expect("the commented manual is a right file");
+    assert_eq!(loaded.config, Config::default());
+}
+
+#[test]
+fn doing_it_twice_changes_nothing_and_says_so() {
+    let (_dir, new) = fixture();
+    let first = create(&new).expect("made");
+    let second = create(&new).expect("kept");
+    assert!(second.parts.iter().all(|(_, _, is_new)| !is_new));
+    assert_eq!(
+        (first.validator, first.genesis_hash),
+        (second.validator, second.genesis_hash)
+    );
+}
+
+#[test]
+fn what_a_crash_left_out_is_added() {
+    let (_dir, new) = fixture();
+    let first = create(&new).expect("made");
+    fs::remove_file(new.node.genesis_file()).expect("removed");
+    let second = create(&new).expect("completed");
+    assert_eq!(first.validator, second.validator, "keys are kept");
+    let made: Vec<_> = second
+        .parts
+        .iter()
+        .filter(|(_, _, is_new)| *is_new)
+        .map(|part| part.0)
+        .collect();
+    assert_eq!(made, [NodePart::Genesis]);
+}
+
+#[test]
+fn other_intervals_need_force_and_force_needs_that_nothing_began() {
+    let (_dir, new) = fixture();
+    create(&new).expect("made");
+    let mut fast = NewNode {
+        alpha_block_interval_ms: Some(100),
+        delta_block_interval_ms: Some(50),
+        ..new.clone()
+    };
+    assert!(matches!(
+        create(&fast),
+        Err(NewNodeError::OtherIntervals { .. })
+    ));
+    fast.replace_genesis = true;
+    let report = create(&fast).expect("replaced");
+    assert_eq!(
+        (
+            report.alpha_block_interval_ms,
+            report.delta_block_interval_ms
+        ),
+        (100, 50)
+    );
+
+    fs::create_dir(new.node.database_dir()).expect("made");
+    assert!(matches!(
+        create(&fast),
+        Err(NewNodeError::NetworkHasBegun(_))
+    ));
+    create(&new).expect("without force everything is kept");
+    fs::remove_file(new.node.genesis_file()).expect("removed");
+    assert!(matches!(
+        create(&new),
+        Err(NewNodeError::DatabaseWithoutGenesis(_))
+    ));
+}
+
+#[test]
+fn impossible_intervals_are_refused() {
+    let (_dir, new) = fixture();
+    for interval_ms in [0, u64::MAX] {
+        let new = NewNode {
+            alpha_block_interval_ms: Some(interval_ms),
+            ..new.clone()
+        };
+        assert!(
+            matches!(create(&new), Err(NewNodeError::Invalid(_))),
+            "{interval_ms}"
+        );
+        assert!(!new.node.genesis_file().exists());
+    }
+}

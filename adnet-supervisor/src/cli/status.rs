@@ -1,0 +1,260 @@
+//! `adnet status`: asks a running node over its control socket and shows the answer.
+//!
+//! The protocol is one line of JSON each way, as [`crate::control`] defines it. The answer is
+//! bounded in size and time, so a hanging node is reported and not waited for.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use adnet_common::chain_id::ChainId;
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use super::{UsageError, settings::SettingsArgs};
+use crate::control::{ANSWER_BYTES_MAX, Answer, ChainReport, Request, StatusReport};
+
+/// An answer that takes longer comes from a node that hangs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Show what a running node is doing
+///
+/// Exits with 0 if the node is ready, and with 1 if it is not or does not answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  adnet status
+  adnet status --data-dir /var/lib/adnet --json | jq .ready")]
+pub(super) struct StatusCommand {
+    /// As JSON, as the node gave it
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+impl StatusCommand {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let loaded = self
+            .settings
+            .load()
+            .map_err(|errors| UsageError(errors.to_string()))?;
+        let answer = ask(&loaded.config.node.control_socket(), &Request::Status)?;
+        let status = match (answer.ok, answer.status) {
+            (true, Some(status)) => status,
+            _ => bail!("the node refused: {}", answer.error.unwrap_or_default()),
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&status)?);
+        } else {
+            print!("{}", rendered(&status));
+        }
+        Ok(if status.ready {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// One question and its answer.
+fn ask(socket: &Path, request: &Request) -> anyhow::Result<Answer> {
+    let mut stream = UnixStream::connect(socket).with_context(|| {
+        format!(
+            "no node answers at {}; is it running, with this data directory?",
+            socket.display()
+        )
+    })?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = Vec::new();
+    let mut reader = BufReader::new(stream).take(ANSWER_BYTES_MAX as u64);
+    reader
+        .read_until(b'\n', &mut answer)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                anyhow!(
+                    "the node did not answer within {} s",
+                    ANSWER_TIMEOUT.as_secs()
+                )
+            }
+            _ => error.into(),
+        })?;
+    if !answer.ends_with(b"\n") {
+        bail!("the answer of the node is cut off");
+    }
+    serde_json::from_slice(&answer).context("the answer of the node is not of this release")
+}
+
+/// The report for people.
+fn rendered(report: &StatusReport) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_report(&mut out, report);
+    out
+}
+
+fn write_report(out: &mut String, report: &StatusReport) -> std::fmt::Result {
+    let node = &report.node;
+    let state = match (report.stopping, report.ready) {
+        (true, _) => "stopping",
+        (false, true) => "ready",
+        (false, false) => "not ready",
+    };
+    writeln!(out, "{state}, up {}", duration(report.uptime_ms))?;
+    for reason in &report.reasons {
+        writeln!(out, "  {reason}")?;
+    }
+    writeln!(
+        out,
+        "network   {} (id {})",
+        node.network_name, node.network_id
+    )?;
+    writeln!(out, "genesis   {}", node.genesis)?;
+    writeln!(out, "data      {}", node.data_dir.display())?;
+    writeln!(
+        out,
+        "version   {}, supervisor pid {}",
+        node.version, report.pid
+    )?;
+    for chain in &report.chains {
+        write_chain(out, chain)?;
+    }
+    Ok(())
+}
+
+fn write_chain(out: &mut String, chain: &ChainReport) -> std::fmt::Result {
+    let name = chain.chain;
+    let height = chain
+        .height
+        .map_or("none".to_owned(), |height| height.to_string());
+    write!(out, "\n{:<9} height {height}", name.name())?;
+    if let Some(age_ms) = chain.last_block_age_ms {
+        write!(out, ", last block {} ago", duration(age_ms))?;
+    }
+    writeln!(out, ", one every {}", duration(chain.block_interval_ms))?;
+    let pid = chain
+        .pid
+        .map_or("no process".to_owned(), |pid| format!("pid {pid}"));
+    let (state, incarnation) = (chain.worker.name(), chain.incarnation);
+    writeln!(
+        out,
+        "  worker  {state}, {pid}, incarnation {incarnation}, {} restarts",
+        chain.restarts
+    )?;
+    if let Some(listen) = chain.api_listen {
+        writeln!(
+            out,
+            "  api     http://{listen}{}",
+            if name == ChainId::Alpha {
+                "/v1/status"
+            } else {
+                ""
+            }
+        )?;
+    }
+    if let Some(progress) = &chain.progress {
+        writeln!(out, "  block   {}", progress.block_hash)?;
+        writeln!(
+            out,
+            "  waiting {} transactions, {} attestations; {} known final up to {}",
+            progress.mempool_txs,
+            progress.inbox_waiting,
+            name.sibling(),
+            progress.sibling_height
+        )?;
+    }
+    Ok(())
+}
+
+/// Milliseconds in the unit that fits.
+fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixListener, thread};
+
+    use super::*;
+
+    /// What the client makes of a server that answers every request with `answer`.
+    fn asked(answer: &'static [u8]) -> anyhow::Result<Answer> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let socket = dir.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).expect("bound");
+        let server = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut request = String::new();
+            let mut reader = BufReader::new(&stream);
+            reader.read_line(&mut request).expect("a request");
+            (&stream).write_all(answer).expect("answered");
+            request
+        });
+        let answer = ask(&socket, &Request::Status);
+        assert_eq!(server.join().expect("no panic"), "{\"cmd\":\"status\"}\n");
+        answer
+    }
+
+    #[test]
+    fn refusals_and_broken_answers_are_told_apart() {
+        let refused = asked(b"{\"ok\":false,\"error\":\"no\"}\n").expect("an answer");
+        assert_eq!(refused.error.as_deref(), Some("no"));
+        assert!(
+            asked(b"{\"ok\":fal")
+                .expect_err("cut off")
+                .to_string()
+                .contains("cut off")
+        );
+        assert!(asked(b"hello\n").is_err());
+        let nobody = ask(Path::new("/nonexistent/control.sock"), &Request::Status);
+        assert!(
+            nobody
+                .expect_err("no socket")
+                .to_string()
+                .contains("is it running")
+        );
+    }
+
+    #[test]
+    fn a_report_reads_well() {
+        let text = r#"{
+            "node": {"version": "0.1.0", "network_name": "adnet-dev", "network_id": 4130,
+                     "genesis": "1111111111111111111111111111111111111111111111111111111111111111",
+                     "data_dir": "/d"},
+            "pid": 5, "started_unix_ms": 1, "uptime_ms": 65000, "ready": false,
+            "reasons": ["delta: no block for 9.5 s"], "stopping": false, "store_failure": null,
+            "chains": [{"chain": "delta", "worker": "running", "pid": 7, "incarnation": 2,
+                        "restarts": 1, "api_listen": "127.0.0.1:4030", "block_interval_ms": 3000,
+                        "height": 12, "last_block_unix_ms": 1, "last_block_age_ms": 9500,
+                        "progress": null}]
+        }"#;
+        let report: StatusReport = serde_json::from_str(text).expect("a report");
+        let shown = rendered(&report);
+        assert!(
+            shown.starts_with("not ready, up 1 min 5 s\n  delta: no block for 9.5 s\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("delta     height 12, last block 9.5 s ago, one every 3.0 s"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("pid 7, incarnation 2, 1 restarts"),
+            "{shown}"
+        );
+    }
+}

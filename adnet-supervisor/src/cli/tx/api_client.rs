@@ -1,0 +1,146 @@
+//! The two ways to ask a node: the REST envelope of both APIs, and Delta's JSON-RPC.
+//!
+//! Answers are bounded in size and time; an answer that is not what was promised is an error that
+//! names the URL.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail};
+use serde_json::{Value, json};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const ANSWER_MAX_BYTES: u64 = 16 * 1024 * 1024;
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A client of one chain's API.
+pub(super) struct ApiClient {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl ApiClient {
+    pub fn new(url: String) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            // Errors of the API are in its envelope, which says more than the status.
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        ApiClient { agent, url }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The `data` of a GET; `None` for a 404.
+    pub fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let url = format!("{}{path}", self.url);
+        let response = self.agent.get(&url).call();
+        let mut response = response.with_context(|| self.unreachable())?;
+        let not_found = response.status() == 404;
+        let answer = read_json(&mut response, &url)?;
+        if not_found {
+            Ok(None)
+        } else {
+            data_of(answer).map(Some)
+        }
+    }
+
+    /// The `data` of a GET.
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.find(path)?
+            .ok_or_else(|| anyhow!("{}{path} does not exist", self.url))
+    }
+
+    /// The `data` of a POST.
+    pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        data_of(self.post_json(path, body)?)
+    }
+
+    /// The result of a JSON-RPC call.
+    pub fn rpc(&self, method: &str, params: Value) -> anyhow::Result<Value> {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let mut answer = self.post_json("/", &call)?;
+        if let Some(error) = answer.get("error") {
+            let message = error["message"].as_str().unwrap_or("no message");
+            bail!("{method} was refused: {message} (code {})", error["code"]);
+        }
+        Ok(answer["result"].take())
+    }
+
+    fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let response = self.agent.post(&url).send_json(body);
+        let mut response = response.with_context(|| self.unreachable())?;
+        read_json(&mut response, &url)
+    }
+
+    fn unreachable(&self) -> String {
+        format!(
+            "{} does not answer; is the node running there? (`adnet status`)",
+            self.url
+        )
+    }
+}
+
+fn read_json(response: &mut ureq::http::Response<ureq::Body>, url: &str) -> anyhow::Result<Value> {
+    let status = response.status();
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_MAX_BYTES)
+        .read_to_vec()?;
+    serde_json::from_slice(&text).with_context(|| format!("{url} answered {status} without JSON"))
+}
+
+/// Opens the envelope `{"success":true,"data":…}` / `{"success":false,"error":{…}}`.
+fn data_of(mut answer: Value) -> anyhow::Result<Value> {
+    match answer["success"].as_bool() {
+        Some(true) => Ok(answer["data"].take()),
+        Some(false) => {
+            let text = |key: &str| answer["error"][key].as_str().unwrap_or("?").to_owned();
+            bail!("refused: {} ({})", text("message"), text("code"))
+        }
+        None => bail!("the answer is not one of an adnet API"),
+    }
+}
+
+/// A whole number in an answer.
+pub(super) fn number(value: &Value, key: &str) -> anyhow::Result<u64> {
+    value[key]
+        .as_u64()
+        .ok_or_else(|| anyhow!("the answer has no whole number `{key}`"))
+}
+
+/// A `0x` quantity of JSON-RPC.
+pub(super) fn quantity(value: &Value) -> anyhow::Result<u128> {
+    value
+        .as_str()
+        .and_then(|text| text.strip_prefix("0x"))
+        .and_then(|digits| u128::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| anyhow!("the answer is no quantity: {value}"))
+}
+
+/// Asks again and again until there is an answer, at most for `timeout`.
+pub(super) fn wait_for<T>(
+    timeout: Duration,
+    mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(found) = ask()? {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            bail!(
+                "not in a block after {} s; it may still come",
+                timeout.as_secs()
+            );
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}

@@ -1,0 +1,347 @@
+//! Logs: one line per event on standard error, for people or as JSON, or entries of the journal.
+//!
+//! Every event carries the process's identity (role, pid, incarnation), in whatever thread it
+//! arose, because the logs of three processes end up in one place. Filters: adnet's own events from
+//! the configured level on, those of libraries only from `warn` on unless `trace` is asked for.
+
+use std::{
+    env,
+    fmt::{self, Write as _},
+    io::{self, IsTerminal},
+    os::unix::fs::MetadataExt,
+};
+
+use adnet_common::config::{LogConfig, LogFormat, LogLevel};
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// Which process of the node is speaking.
+#[derive(Clone, Debug)]
+pub struct LogIdentity {
+    /// `supervisor`, `alpha` or `delta`.
+    pub role: &'static str,
+    /// How often this role was started by the present supervisor; 0 for the supervisor itself.
+    pub incarnation: u64,
+    /// The process id.
+    pub pid: u32,
+}
+
+/// Starts logging for this process, once.
+///
+/// # Errors
+/// If logging was started already.
+pub fn start(log: &LogConfig, identity: LogIdentity) -> Result<(), TryInitError> {
+    let targets = filter(log.level);
+    let registry = tracing_subscriber::registry().with(targets);
+    let journal = (log.format == LogFormat::Auto && stderr_is_the_journal())
+        .then(|| journal_layer(&identity).ok())
+        .flatten();
+    if let Some(journal) = journal {
+        return registry.with(journal).try_init();
+    }
+    let line = Line {
+        json: log.format == LogFormat::Json,
+        colour: log.format != LogFormat::Json && io::stderr().is_terminal(),
+        identity,
+    };
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(line)
+        .with_writer(io::stderr);
+    registry.with(layer).try_init()
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let (own, libraries) = match level {
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::WARN),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::WARN),
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    Targets::new()
+        .with_default(libraries)
+        .with_target("adnet", own)
+}
+
+/// systemd names device and inode of the journal's stream; a redirection makes standard error
+/// another file, and then lines have to go there.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
+}
+
+fn journal_layer(identity: &LogIdentity) -> io::Result<tracing_journald::Layer> {
+    let (pid, incarnation) = (identity.pid.to_string(), identity.incarnation.to_string());
+    Ok(tracing_journald::layer()?
+        .with_syslog_identifier("adnet".to_owned())
+        .with_field_prefix(Some("ADNET".to_owned()))
+        .with_custom_fields([
+            ("ADNET_ROLE", identity.role),
+            ("ADNET_PID", pid.as_str()),
+            ("ADNET_INCARNATION", incarnation.as_str()),
+        ]))
+}
+
+/// The format of a line.
+struct Line {
+    json: bool,
+    colour: bool,
+    identity: LogIdentity,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = if self.json {
+            self.json_line(time, event, fields)
+        } else {
+            self.human_line(&time, event, &fields)
+        };
+        writeln!(writer, "{line}")
+    }
+}
+
+impl Line {
+    fn json_line(&self, time: String, event: &Event<'_>, fields: Fields) -> String {
+        let LogIdentity {
+            role,
+            incarnation,
+            pid,
+        } = &self.identity;
+        let mut line = Map::new();
+        // A field of an event cannot take the place of one of these: they are set last.
+        line.extend(fields.others);
+        line.insert("time".to_owned(), time.into());
+        line.insert(
+            "level".to_owned(),
+            event.metadata().level().as_str().to_lowercase().into(),
+        );
+        line.insert("role".to_owned(), (*role).into());
+        line.insert("pid".to_owned(), (*pid).into());
+        line.insert("incarnation".to_owned(), (*incarnation).into());
+        line.insert("target".to_owned(), event.metadata().target().into());
+        line.insert("message".to_owned(), fields.message.into());
+        Value::Object(line).to_string()
+    }
+
+    fn human_line(&self, time: &str, event: &Event<'_>, fields: &Fields) -> String {
+        let LogIdentity {
+            role,
+            incarnation,
+            pid,
+        } = &self.identity;
+        let level = *event.metadata().level();
+        let (start, end) = if self.colour {
+            (colour_of(level), "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let mut line = format!("{time} {start}{level:>5}{end} {role}[{pid}.{incarnation}] ");
+        line.push_str(&on_one_line(&fields.message));
+        for (name, value) in &fields.others {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let plain = !text.is_empty() && !text.contains([' ', '"', '=', '\n', '\x1b']);
+            // Writing to a String cannot fail.
+            let _ = if plain {
+                write!(line, " {name}={text}")
+            } else {
+                write!(line, " {name}={text:?}")
+            };
+        }
+        line
+    }
+}
+
+/// Control characters in a message could forge lines or recolour a terminal.
+fn on_one_line(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
+}
+
+fn colour_of(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        _ => "\x1b[2m",
+    }
+}
+
+/// The message and the other fields of an event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        self.others.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = text,
+            _ => self.put(field, text.into()),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.to_owned(),
+            _ => self.put(field, value.into()),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What `emit` logs, as written to standard error.
+    fn logged(json: bool, emit: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let writer = Sink(written.clone());
+        let identity = LogIdentity {
+            role: "alpha",
+            incarnation: 3,
+            pid: 77,
+        };
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(Line {
+                json,
+                colour: false,
+                identity,
+            })
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(LogLevel::Info))
+            .with(layer);
+        tracing::subscriber::with_default(subscriber, emit);
+        String::from_utf8(written.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+
+    #[derive(Clone)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("not poisoned")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn json_lines_carry_the_identity_and_typed_fields() {
+        let line = logged(true, || {
+            tracing::info!(target: "adnet_alpha", height = 7u64, pid = 1, peer = "a b", "alpha_runtime_started");
+        });
+        let line: Value = serde_json::from_str(&line).expect("one JSON object");
+        assert_eq!(line["role"], "alpha");
+        assert_eq!(
+            (line["pid"].as_u64(), line["incarnation"].as_u64()),
+            (Some(77), Some(3))
+        );
+        assert_eq!(
+            (line["height"].as_u64(), line["peer"].as_str()),
+            (Some(7), Some("a b"))
+        );
+        assert_eq!(line["message"], "alpha_runtime_started");
+        assert_eq!(line["level"], "info");
+    }
+
+    #[test]
+    fn human_lines_are_single_lines_whatever_they_hold() {
+        let text = logged(false, || {
+            tracing::warn!(target: "adnet_delta", name = "x\ny", "two\nlines \x1b[31m");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("WARN alpha[77.3] two\\nlines"), "{text}");
+        assert!(text.contains(r#"name="x\ny""#), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn own_events_pass_from_the_level_on_and_those_of_libraries_from_warn_on() {
+        let text = logged(false, || {
+            tracing::debug!(target: "adnet_common", "own debug");
+            tracing::info!(target: "adnet_common", "own info");
+            tracing::info!(target: "hyper", "library info");
+            tracing::warn!(target: "hyper", "library warn");
+        });
+        assert!(
+            text.contains("own info") && text.contains("library warn"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("own debug") && !text.contains("library info"),
+            "{text}"
+        );
+    }
+}

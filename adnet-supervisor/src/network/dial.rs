@@ -1,0 +1,149 @@
+//! Keeps the link to one configured peer: dials, and dials again with growing pauses.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::lookup_host,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Direction,
+    address::PeerAddr,
+    error::LinkError,
+    identity::Short,
+    node::ChainNode,
+    session::{self, HANDSHAKE_TIMEOUT, Session},
+    tls::Presented,
+};
+
+/// The shortest and the longest pause between two dials; jitter adds up to a half.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// A link that has lasted so long was a good one: the pauses begin anew.
+const GOOD_LINK: Duration = Duration::from_secs(10);
+
+/// Pauses that double from 1 s to 20 s, each stretched at random by up to a half, so that the
+/// nodes of a network that lost the same peer do not come back at once.
+struct BackOff {
+    next: Duration,
+}
+
+impl BackOff {
+    fn new() -> Self {
+        Self { next: PAUSE_MIN }
+    }
+
+    /// `chance` is uniform over all of u64.
+    fn pause(&mut self, chance: u64) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(PAUSE_MAX);
+        let share = u32::try_from(chance >> 32).expect("32 bits are left");
+        pause + pause.mul_f64(f64::from(share) / f64::from(u32::MAX) / 2.0)
+    }
+}
+
+/// Runs for as long as the network.
+pub async fn keep_linked(node: Arc<ChainNode>, address: PeerAddr) {
+    let mut back_off = BackOff::new();
+    let mut attempt = 0usize;
+    loop {
+        let begun = Instant::now();
+        if let Some(link) = node.links.get(&address.peer) {
+            // The peer was faster.
+            link.connection.closed().await;
+        } else {
+            match dial(&node, &address, attempt).await {
+                Ok(session) => session.run(node.clone()).await,
+                Err((to, error)) => match to {
+                    Some(to) => node.report(to, &error),
+                    None => {
+                        let (chain, peer) = (node.chain, Short(address.peer));
+                        tracing::warn!(%chain, %peer, %error, "peer cannot be dialled");
+                    }
+                },
+            }
+            attempt = attempt.wrapping_add(1);
+        }
+        if begun.elapsed() >= GOOD_LINK + HANDSHAKE_TIMEOUT * 2 {
+            back_off = BackOff::new();
+        }
+        // Without randomness the pause is merely the longest.
+        let chance = getrandom::u64().unwrap_or(u64::MAX);
+        sleep(back_off.pause(chance)).await;
+    }
+}
+
+/// One attempt; the error comes with the address that was tried, if it came so far.
+async fn dial(
+    node: &Arc<ChainNode>,
+    address: &PeerAddr,
+    attempt: usize,
+) -> Result<Session, (Option<SocketAddr>, LinkError)> {
+    let to = resolve(node, address, attempt)
+        .await
+        .ok_or_else(|| (None, LinkError::Unresolved(address.to_string())))?;
+    connect(node, address, to)
+        .await
+        .map_err(|error| (Some(to), error))
+}
+
+/// Of several addresses of a name each has its turn.
+async fn resolve(node: &ChainNode, address: &PeerAddr, attempt: usize) -> Option<SocketAddr> {
+    let v4_only = node.local_address()?.is_ipv4();
+    let name = (address.host.as_str(), address.port);
+    let found = timeout(HANDSHAKE_TIMEOUT, lookup_host(name)).await.ok()?;
+    let usable: Vec<SocketAddr> = found
+        .ok()?
+        .filter(|found| found.is_ipv4() || !v4_only)
+        .collect();
+    usable.get(attempt.checked_rem(usable.len())?).copied()
+}
+
+async fn connect(
+    node: &Arc<ChainNode>,
+    address: &PeerAddr,
+    to: SocketAddr,
+) -> Result<Session, LinkError> {
+    let presented = Presented::default();
+    let connecting = node.quic.connect(to, address.peer, presented.clone())?;
+    let connection = match timeout(HANDSHAKE_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            return Err(match presented.get() {
+                Some(other) if *other != address.peer => LinkError::WrongKey {
+                    address: to,
+                    expected: address.peer,
+                    presented: *other,
+                },
+                _ => error.into(),
+            });
+        }
+        Err(_) => return Err(LinkError::HandshakeTimeout(to)),
+    };
+    session::greet(node, connection, Direction::Outbound, Instant::now()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_bound_and_are_stretched_by_half_at_most() {
+        let mut shortest = BackOff::new();
+        let mut longest = BackOff::new();
+        let mut last = Duration::ZERO;
+        for _ in 0..10 {
+            let (low, high) = (shortest.pause(0), longest.pause(u64::MAX));
+            assert!(low >= PAUSE_MIN && low >= last && low <= PAUSE_MAX);
+            assert_eq!(high, low + low / 2);
+            last = low;
+        }
+        assert_eq!(last, PAUSE_MAX);
+        assert_eq!(longest.pause(u64::MAX), Duration::from_secs(30));
+    }
+}

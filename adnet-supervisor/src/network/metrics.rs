@@ -1,0 +1,145 @@
+//! What the network counts, by chain.
+
+use adnet_common::chain_id::ChainId;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::{
+    class::Class,
+    refusal::{By, Refusal},
+};
+
+/// Why a message that was meant to be sent, or had begun to arrive, was given up.
+#[derive(Copy, Clone, Debug)]
+pub enum DropCause {
+    /// The peer's queue is full.
+    QueueFull,
+    /// Larger than its class allows.
+    Oversize,
+    /// The transfer took longer than its class allows.
+    Timeout,
+}
+
+impl DropCause {
+    fn name(self) -> &'static str {
+        match self {
+            DropCause::QueueFull => "queue_full",
+            DropCause::Oversize => "oversize",
+            DropCause::Timeout => "timeout",
+        }
+    }
+}
+
+pub struct Metrics {
+    peers: IntGaugeVec,
+    bytes: IntCounterVec,
+    messages: IntCounterVec,
+    dropped: IntCounterVec,
+    refusals: IntCounterVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// One of the names is in the registry already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, text: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, text), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let opts = Opts::new("adnet_network_peers", "Linked peers");
+        let peers = IntGaugeVec::new(opts, &["chain"])?;
+        registry.register(Box::new(peers.clone()))?;
+        let flow = ["chain", "class", "direction"];
+        Ok(Self {
+            peers,
+            bytes: counter(
+                "adnet_network_message_bytes_total",
+                "Bytes of messages exchanged with peers, without the transport's own",
+                &flow,
+            )?,
+            messages: counter(
+                "adnet_network_messages_total",
+                "Messages exchanged with peers",
+                &flow,
+            )?,
+            dropped: counter(
+                "adnet_network_dropped_messages_total",
+                "Messages given up before they were sent or received whole",
+                &["chain", "class", "cause"],
+            )?,
+            refusals: counter(
+                "adnet_network_refusals_total",
+                "Connections refused or ended for a named reason, by us or by the peer",
+                &["chain", "reason", "by"],
+            )?,
+        })
+    }
+
+    pub fn of_chain(&self, chain: ChainId) -> ChainMetrics {
+        let flow = |direction: &str| {
+            Class::ALL.map(|class| {
+                let labels = [chain.name(), class.name(), direction];
+                Flow {
+                    bytes: self.bytes.with_label_values(&labels),
+                    messages: self.messages.with_label_values(&labels),
+                }
+            })
+        };
+        ChainMetrics {
+            chain,
+            peers: self.peers.with_label_values(&[chain.name()]),
+            received: flow("in"),
+            sent: flow("out"),
+            dropped: self.dropped.clone(),
+            refusals: self.refusals.clone(),
+        }
+    }
+}
+
+struct Flow {
+    bytes: IntCounter,
+    messages: IntCounter,
+}
+
+impl Flow {
+    fn count(&self, bytes: usize) {
+        self.bytes.inc_by(bytes as u64);
+        self.messages.inc();
+    }
+}
+
+/// The same for one chain, with the counters of the hot path looked up once.
+pub struct ChainMetrics {
+    chain: ChainId,
+    peers: IntGauge,
+    received: [Flow; Class::ALL.len()],
+    sent: [Flow; Class::ALL.len()],
+    dropped: IntCounterVec,
+    refusals: IntCounterVec,
+}
+
+impl ChainMetrics {
+    pub fn set_peers(&self, count: usize) {
+        self.peers.set(count as i64);
+    }
+
+    pub fn received(&self, class: Class, bytes: usize) {
+        self.received[class.index()].count(bytes);
+    }
+
+    pub fn sent(&self, class: Class, bytes: usize) {
+        self.sent[class.index()].count(bytes);
+    }
+
+    pub fn dropped(&self, class: Class, cause: DropCause, messages: usize) {
+        let labels = [self.chain.name(), class.name(), cause.name()];
+        self.dropped
+            .with_label_values(&labels)
+            .inc_by(messages as u64);
+    }
+
+    pub fn refused(&self, by: By, reason: Refusal) {
+        let labels = [self.chain.name(), reason.name(), by.name()];
+        self.refusals.with_label_values(&labels).inc();
+    }
+}

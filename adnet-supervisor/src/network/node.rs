@@ -1,0 +1,205 @@
+//! One chain's side of the network: endpoint, links, lanes, and the tasks around them.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use adnet_common::chain_id::ChainId;
+use bytes::Bytes;
+use quinn::VarInt;
+use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
+
+use super::{
+    ChainNet, Inbound, NetworkConfig, accept,
+    admission::Admission,
+    class::Class,
+    delivery::{Delivery, DeliveryThread},
+    dial,
+    endpoint::QuicEndpoint,
+    error::{LinkError, NetworkError},
+    hello::{Hello, PROTOCOL_VERSION, Role},
+    identity::{Identity, PeerId, Short},
+    link::{Link, LinkTable},
+    metrics::{ChainMetrics, DropCause},
+    queue::Pushed,
+    rate::TokenBucket,
+    refusal::{By, Refusal},
+};
+
+const NAME_BYTES_MAX: usize = 64;
+/// Large messages (bodies, sync responses) that unknown peers may have under way together; with
+/// their size it bounds the memory that strangers can hold.
+const UNKNOWN_TRANSFERS_MAX: usize = 8;
+/// Log lines about refused connections: so many at once, so many per second after that.
+const LOG_BURST: u32 = 20;
+const LOG_RATE_PER_S: u32 = 1;
+
+/// What every peer must agree to, the same on both chains.
+pub struct Terms {
+    network_name: String,
+    genesis: [u8; 32],
+    role: Role,
+    peers_max: usize,
+}
+
+impl Terms {
+    pub fn new(config: &NetworkConfig) -> Result<Self, NetworkError> {
+        let name = &config.network_name;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+            return Err(NetworkError::Name(name.clone()));
+        }
+        Ok(Self {
+            network_name: name.clone(),
+            genesis: config.genesis,
+            role: config.role,
+            peers_max: config.max_peers_per_chain,
+        })
+    }
+
+    /// The protocol name that TLS agrees on: it keeps networks, chains and wire versions apart.
+    pub fn alpn(&self, chain: ChainId) -> Vec<u8> {
+        format!("adnet/{}/{chain}/{PROTOCOL_VERSION}", self.network_name).into_bytes()
+    }
+}
+
+pub struct ChainNode {
+    pub chain: ChainId,
+    pub us: PeerId,
+    pub quic: QuicEndpoint,
+    pub links: LinkTable,
+    pub admission: Admission,
+    pub delivery: Delivery,
+    pub metrics: ChainMetrics,
+    /// Height of our last block; hellos carry it, and links pass on its changes.
+    pub tip: watch::Sender<u64>,
+    /// See [`UNKNOWN_TRANSFERS_MAX`].
+    pub unknown_transfers: Semaphore,
+    genesis: [u8; 32],
+    role: Role,
+    log_rate: Mutex<TokenBucket>,
+}
+
+impl ChainNode {
+    /// Starts the chain's thread and tasks.
+    pub fn start(
+        terms: &Terms,
+        net: ChainNet,
+        identity: &Identity,
+        metrics: ChainMetrics,
+        receiver: Arc<dyn Fn(Inbound) + Send + Sync>,
+        runtime: &Handle,
+    ) -> Result<(Arc<Self>, DeliveryThread), NetworkError> {
+        let _context = runtime.enter();
+        let chain = net.chain;
+        let us = identity.id();
+        let mut peers = net.persistent_peers;
+        // One list may serve all nodes of a network.
+        peers.retain(|address| address.peer != us);
+        let configured: BTreeSet<PeerId> = peers.iter().map(|address| address.peer).collect();
+        let quic = QuicEndpoint::new(identity, chain, terms.alpn(chain), net.socket)?;
+        let (delivery, thread) = Delivery::start(chain, receiver)?;
+        let node = Arc::new(Self {
+            chain,
+            us,
+            quic,
+            admission: Admission::new(configured.len()),
+            links: LinkTable::new(us, configured, terms.peers_max),
+            delivery,
+            metrics,
+            tip: watch::Sender::new(0),
+            unknown_transfers: Semaphore::new(UNKNOWN_TRANSFERS_MAX),
+            genesis: terms.genesis,
+            role: terms.role,
+            log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
+        });
+        runtime.spawn(accept::accept(node.clone()));
+        for address in peers {
+            runtime.spawn(dial::keep_linked(node.clone(), address));
+        }
+        Ok((node, thread))
+    }
+
+    /// What we say of ourselves at this moment.
+    pub fn hello(&self) -> Hello {
+        Hello {
+            version: PROTOCOL_VERSION,
+            chain: self.chain,
+            genesis: self.genesis,
+            tip_height: *self.tip.borrow(),
+            role: self.role,
+        }
+    }
+
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.quic.endpoint.local_addr().ok()
+    }
+
+    /// Queues a message for one link. False if it was not taken.
+    pub fn enqueue(&self, link: &Link, class: Class, message: Bytes) -> bool {
+        let dropped = |cause, messages| self.metrics.dropped(class, cause, messages);
+        match link.queue(class).push(message) {
+            Pushed::Queued => true,
+            Pushed::Displaced(messages) => {
+                dropped(DropCause::QueueFull, messages);
+                true
+            }
+            Pushed::Full => {
+                dropped(DropCause::QueueFull, 1);
+                false
+            }
+            Pushed::Oversize => {
+                dropped(DropCause::Oversize, 1);
+                tracing::error!(
+                    chain = %self.chain,
+                    class = class.name(),
+                    bytes_max = class.message_bytes_max(),
+                    "message over its class's bound was not sent"
+                );
+                false
+            }
+        }
+    }
+
+    /// Counts a connection that came to nothing if it was for a named reason, and logs it. Who
+    /// connects can cause this at will, so only so many lines are warnings.
+    pub fn report(&self, address: SocketAddr, error: &LinkError) {
+        let chain = self.chain;
+        if let Some((by, reason)) = error.refusal() {
+            self.metrics.refused(by, reason);
+            if reason == Refusal::ShuttingDown || reason == Refusal::Duplicate {
+                tracing::debug!(%chain, %address, %error, "connection ended");
+                return;
+            }
+        }
+        let mut rate = self.log_rate.lock().expect("no panic under this lock");
+        if rate.take(Instant::now()).is_ok() {
+            tracing::warn!(%chain, %address, %error, "connection failed");
+        } else {
+            tracing::debug!(%chain, %address, %error, "connection failed");
+        }
+    }
+
+    /// Ends a link whose peer has broken the rules.
+    pub fn violated(&self, link: &Link, reason: Refusal) {
+        self.metrics.refused(By::Us, reason);
+        let (chain, peer) = (self.chain, Short(link.peer));
+        tracing::warn!(%chain, %peer, %reason, "link ended for a violation");
+        reason.close(&link.connection);
+    }
+
+    /// Says goodbye to all peers.
+    pub fn stop(&self) {
+        let reason = Refusal::ShuttingDown;
+        let code = VarInt::from_u32(reason.code());
+        self.quic.endpoint.close(code, reason.name().as_bytes());
+    }
+
+    /// Waits until the goodbyes are out.
+    pub async fn idle(&self) {
+        self.quic.endpoint.wait_idle().await;
+    }
+}

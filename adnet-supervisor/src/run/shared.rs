@@ -1,0 +1,291 @@
+//! What every role that owns a node opens: store, signer, network, metrics, the service threads.
+//!
+//! The supervisor opens it for its workers, the isolated debugging mode for the chain in its own
+//! process. Both chains' code sees the same rings either way.
+
+use super::events::{Event, Events};
+use super::services::{self, StoreService};
+use crate::control::ControlServer;
+use crate::metrics::{MetricsServer, WorkerMetrics};
+use crate::network::{ChainNet, Network, NetworkConfig, PeerAddr, Role};
+use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
+use crate::signer::LocalSigner;
+use crate::store::{NetworkIdentity, Store, StoreOptions};
+use crate::topology::{SEGMENT_PREFIX, Topology};
+use adnet_common::chain_id::ChainId;
+use adnet_common::config::{ChainConfig, Config};
+use adnet_common::genesis::Genesis;
+use adnet_common::ipc::{LinkError, Sender};
+use adnet_common::keys::{KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME};
+use adnet_common::messages::{NetworkInMsg, StopMsg};
+use anyhow::Context;
+use prometheus::Registry;
+use std::collections::BTreeMap;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Links per chain at most.
+const PEERS_MAX: usize = 64;
+/// How long a peer's message waits for room in a worker's ring: its peers are slowed down meanwhile.
+const INBOUND_PATIENCE: Duration = Duration::from_millis(500);
+
+type SharedSender = Arc<Mutex<Sender>>;
+
+/// Everything a running node shares over the lives of its workers.
+pub struct Shared {
+    pub genesis: Arc<Genesis>,
+    pub state: Arc<NodeState>,
+    pub store: Store,
+    /// The key that votes, if this node is a validator.
+    pub validator: Option<PublicKey>,
+    pub topology: Arc<Topology>,
+    control_down: BTreeMap<ChainId, SharedSender>,
+    network: Arc<Network>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    metrics: MetricsServer,
+    _control: ControlServer,
+}
+
+pub fn chain_config(config: &Config, chain: ChainId) -> &ChainConfig {
+    match chain {
+        ChainId::Alpha => &config.alpha,
+        ChainId::Delta => &config.delta,
+    }
+}
+
+pub fn block_interval_ms(genesis: &Genesis, chain: ChainId) -> u64 {
+    match chain {
+        ChainId::Alpha => genesis.alpha.block_interval_ms,
+        ChainId::Delta => genesis.delta.block_interval_ms,
+    }
+}
+
+/// This build, for the log of who attaches to a ring.
+pub fn build_id() -> [u8; 16] {
+    let version = adnet_common::hash::Hash::of("adnet/build", &[env!("CARGO_PKG_VERSION").as_bytes()]);
+    *version.0.first_chunk().expect("a hash has more than 16 bytes")
+}
+
+impl Shared {
+    /// Opens everything for a node that runs `chains`. `metrics` listens already.
+    pub fn open(
+        config: &Config,
+        chains: &[ChainId],
+        listens: &BTreeMap<ChainId, std::net::SocketAddr>,
+        metrics: TcpListener,
+        events: &Events,
+    ) -> anyhow::Result<Shared> {
+        let genesis_file = config.node.genesis_file();
+        let genesis = Arc::new(Genesis::load(&genesis_file)?);
+        let genesis_hash = genesis.hash();
+        let network = NetworkIdentity {
+            network_id: genesis.network_id,
+            genesis: genesis_hash,
+            name: genesis.network_name.clone(),
+        };
+        let options = StoreOptions {
+            cache_bytes: config.store.cache_bytes,
+            max_open_files: config.store.max_open_files,
+        };
+        let store = Store::open(&config.node.database_dir(), &options, &network)?;
+        let (signer, validator) = open_signer(config, &genesis, &store)?;
+        let plan = |chain: &ChainId| ChainPlan {
+            chain: *chain,
+            block_interval: Duration::from_millis(block_interval_ms(&genesis, *chain)),
+            api_listen: listens.get(chain).copied(),
+        };
+        let plans: Vec<ChainPlan> = chains.iter().map(plan).collect();
+        let identity = NodeIdentity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            network_name: genesis.network_name.clone(),
+            network_id: genesis.network_id,
+            genesis: genesis_hash,
+            data_dir: config.node.data_dir.clone(),
+        };
+        let state = Arc::new(NodeState::new(identity, &plans));
+        let removed = adnet_shm::unlink_stale(SEGMENT_PREFIX);
+        if removed > 0 {
+            tracing::info!(removed, "removed shared memory that a killed node had left");
+        }
+        let topology = Arc::new(Topology::create(chains, build_id())?);
+
+        let registry = Registry::new();
+        store.register_metrics(&registry)?;
+        if let Some(signer) = &signer {
+            signer.register_metrics(&registry)?;
+        }
+        let worker_metrics = Arc::new(WorkerMetrics::default());
+        let metrics = MetricsServer::start(
+            metrics,
+            registry.clone(),
+            Arc::clone(&state),
+            Arc::clone(&worker_metrics),
+        )?;
+        let on_stop = {
+            let events = events.clone();
+            move || events.send(Event::StopAsked)
+        };
+        let control_socket = config.node.control_socket();
+        let control = ControlServer::start(&control_socket, Arc::clone(&state), Box::new(on_stop))?;
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut ends = BTreeMap::new();
+        let mut network_down: BTreeMap<ChainId, SharedSender> = BTreeMap::new();
+        let mut control_down = BTreeMap::new();
+        for chain in chains {
+            let crate::topology::SupervisorEnds { data, query, control, network } =
+                topology.supervisor_ends(*chain)?;
+            network_down.insert(*chain, Arc::new(Mutex::new(network.1)));
+            control_down.insert(*chain, Arc::new(Mutex::new(control.1)));
+            ends.insert(*chain, (data, query, control.0, network.0));
+        }
+        let network = Arc::new(start_network(config, &genesis, chains, validator, &registry, network_down)?);
+        let mut threads = Vec::new();
+        for (chain, (data, query, control, outbound)) in ends {
+            let service = |is_data| StoreService {
+                chain,
+                store: store.clone(),
+                signer: signer.clone().filter(|_| is_data),
+                events: events.clone(),
+                state: Arc::clone(&state),
+                is_data,
+            };
+            let (on_data, on_query) = (service(true), service(false));
+            threads.push(start(format!("{chain}-data"), &stop, move |stop| {
+                on_data.run(data.0, data.1, stop);
+            })?);
+            threads.push(start(format!("{chain}-query"), &stop, move |stop| {
+                on_query.run(query.0, query.1, stop);
+            })?);
+            let (state, events) = (Arc::clone(&state), events.clone());
+            let (for_control, reports) = (Arc::clone(&network), Arc::clone(&worker_metrics));
+            threads.push(start(format!("{chain}-control"), &stop, move |stop| {
+                services::control(chain, control, &state, &events, &for_control, &reports, stop);
+            })?);
+            let for_outbound = Arc::clone(&network);
+            threads.push(start(format!("{chain}-network"), &stop, move |stop| {
+                services::outbound(chain, outbound, &for_outbound, stop);
+            })?);
+        }
+        Ok(Shared {
+            genesis,
+            state,
+            store,
+            validator,
+            topology,
+            control_down,
+            network,
+            threads,
+            stop,
+            metrics,
+            _control: control,
+        })
+    }
+
+    /// Asks a worker to stop in order.
+    pub fn ask_to_stop(&self, chain: ChainId, deadline: Duration) {
+        self.topology.heartbeat(chain).request_stop();
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let sender = self.control_down.get(&chain).expect("a wanted chain has its links");
+        let mut sender = sender.lock().expect("nobody panics while holding a sender");
+        // The hint in the heartbeat says the same to a worker whose ring is full.
+        let _ = sender.send(&StopMsg { deadline_ms }, Duration::ZERO);
+    }
+
+    /// Ends the service threads, network, servers and segments, in that order.
+    pub fn close(self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a service thread had panicked");
+            }
+        }
+        if let Ok(network) = Arc::try_unwrap(self.network) {
+            network.shutdown();
+        }
+        self.metrics.stop();
+    }
+}
+
+fn start(
+    name: String,
+    stop: &Arc<AtomicBool>,
+    work: impl FnOnce(&AtomicBool) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let stop = Arc::clone(stop);
+    std::thread::Builder::new().name(name).spawn(move || work(&stop))
+}
+
+type OpenedSigner = (Option<Arc<LocalSigner>>, Option<PublicKey>);
+
+/// The signer, if this node holds a validator key that the genesis names.
+fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Result<OpenedSigner> {
+    let keys = KeyDir::of(&config.node.data_dir);
+    let key = match keys.load_kind(VALIDATOR_KEY_NAME, KeyKind::Validator) {
+        Ok(key) => key,
+        Err(KeyFileError::Missing { .. }) => {
+            tracing::info!("no validator key: this node follows the chains without voting");
+            return Ok((None, None));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let signer = LocalSigner::open(&key, genesis.network_id, genesis.hash(), store.clone())?;
+    let public = signer.public_key();
+    if !genesis.validators.iter().any(|v| v.public_key == public) {
+        tracing::warn!(validator = %public, "the validator key is not in the genesis: this node does not vote");
+        return Ok((None, None));
+    }
+    crate::process::sandbox::protect_key_holder().context("the key cannot be protected")?;
+    Ok((Some(Arc::new(signer)), Some(public)))
+}
+
+fn start_network(
+    config: &Config,
+    genesis: &Genesis,
+    chains: &[ChainId],
+    validator: Option<PublicKey>,
+    registry: &Registry,
+    down: BTreeMap<ChainId, SharedSender>,
+) -> anyhow::Result<Network> {
+    let keys = KeyDir::of(&config.node.data_dir);
+    let key = keys.load_kind(NODE_KEY_NAME, KeyKind::Node)?;
+    let chain_net = |chain: &ChainId| {
+        let settings = chain_config(config, *chain);
+        let socket = UdpSocket::bind(settings.p2p_listen).with_context(|| {
+            let address = settings.p2p_listen;
+            format!("{chain}.p2p_listen: cannot bind UDP {address}; choose another port or stop what uses it")
+        })?;
+        let named = settings.persistent_peers.split(',').map(str::trim).filter(|p| !p.is_empty());
+        let peers = named.map(str::parse::<PeerAddr>);
+        let persistent_peers = peers.collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, anyhow::Error>(ChainNet { chain: *chain, socket, persistent_peers })
+    };
+    let network = NetworkConfig {
+        node_seed: *key.expose(),
+        network_name: genesis.network_name.clone(),
+        genesis: genesis.hash().0,
+        role: if validator.is_some() { Role::Validator } else { Role::Full },
+        chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
+        max_peers_per_chain: PEERS_MAX,
+    };
+    let receiver = move |message: crate::network::Inbound| {
+        let Some(sender) = down.get(&message.chain) else {
+            return;
+        };
+        let arrived = NetworkInMsg {
+            peer: message.peer,
+            class: services::arrived(message.class) as u8,
+            bytes: message.bytes,
+        };
+        let mut sender = sender.lock().expect("nobody panics while holding a sender");
+        match sender.send(&arrived, INBOUND_PATIENCE) {
+            Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
+            Err(error) => tracing::error!(chain = %message.chain, %error, "a worker's ring is broken"),
+        }
+    };
+    Ok(Network::start(network, registry, Box::new(receiver))?)
+}

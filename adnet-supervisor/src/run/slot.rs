@@ -1,0 +1,207 @@
+//! One worker as the supervisor sees it: its process, its record, its pulse.
+
+use super::events::{Event, Events};
+use super::worker::{
+    DOORBELL_FD, LISTENER_FD, SIBLING_DOORBELL_FD, WorkerOrder,
+};
+use super::dead_letters;
+use crate::process::child::{Child, Exit};
+use crate::process::dead_letter::DeadLetters;
+use crate::process::hang::{Beat, HangJudge, HangLimits, Verdict};
+use crate::process::restart::{RestartDecision, RestartHistory};
+use crate::process::spawn::{FdGrant, SpawnError, SpawnRequest, Spawner};
+use crate::process::proc_stat;
+use crate::store::Store;
+use crate::topology::Topology;
+use adnet_common::chain_id::ChainId;
+use adnet_common::worker::LAUNCH_VARIABLE;
+use adnet_common::worker::clock::monotonic_ns;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub struct WorkerSlot {
+    pub chain: ChainId,
+    /// The order of the next incarnation, but for its rings and number.
+    pub order: WorkerOrder,
+    pub listener: TcpListener,
+    pub child: Option<Child>,
+    pub incarnation: u32,
+    pub history: RestartHistory,
+    pub letters: DeadLetters,
+    /// Judges the pulse once the worker is ready.
+    judge: Option<HangJudge>,
+    limits: HangLimits,
+    /// When to start the next incarnation, on the monotonic clock.
+    pub restart_at_ns: Option<u64>,
+    warned: bool,
+}
+
+/// What a look at a worker's pulse asks for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    Good,
+    /// It hangs and was killed.
+    Killed,
+}
+
+impl WorkerSlot {
+    pub fn new(
+        chain: ChainId,
+        order: WorkerOrder,
+        listener: TcpListener,
+        history: RestartHistory,
+        limits: HangLimits,
+    ) -> Self {
+        Self {
+            chain,
+            order,
+            listener,
+            child: None,
+            incarnation: 0,
+            history,
+            letters: DeadLetters::default(),
+            judge: None,
+            limits,
+            restart_at_ns: None,
+            warned: false,
+        }
+    }
+
+    /// Starts the next incarnation under the present epochs of the rings.
+    pub fn spawn(
+        &mut self,
+        spawner: &Spawner,
+        topology: &Arc<Topology>,
+        events: &Events,
+    ) -> Result<u32, SpawnError> {
+        self.incarnation += 1;
+        self.restart_at_ns = None;
+        self.judge = None;
+        self.warned = false;
+        self.order.launch.incarnation = self.incarnation;
+        self.order.launch.rings = topology.worker_rings(self.chain);
+        let order = serde_json::to_string(&self.order).expect("an order is plain data");
+        let grant = |fd: std::os::fd::BorrowedFd<'_>, target| {
+            let duplicate = FdGrant::duplicate(fd, target);
+            duplicate.map_err(|source| SpawnError::Prepare {
+                what: "duplicate a descriptor",
+                source,
+            })
+        };
+        use std::os::fd::AsFd;
+        let mut grants = vec![
+            grant(self.listener.as_fd(), LISTENER_FD)?,
+            grant(topology.doorbell(self.chain), DOORBELL_FD)?,
+        ];
+        if self.order.launch.rings.attest_out.is_some() {
+            grants.push(grant(topology.doorbell(self.chain.sibling()), SIBLING_DOORBELL_FD)?);
+        }
+        let child = spawner.spawn(SpawnRequest {
+            args: ["run", "--role", self.chain.name()].map(Into::into).to_vec(),
+            env: vec![(LAUNCH_VARIABLE.into(), order.into())],
+            grants,
+            incarnation: self.incarnation.into(),
+        })?;
+        let pid = child.pid();
+        self.child = Some(child);
+        watch_for_death(self.chain, self.incarnation, Arc::clone(topology), events.clone());
+        Ok(u32::try_from(pid).expect("a pid is positive"))
+    }
+
+    /// The worker says that it is at work: from now on its pulse counts.
+    pub fn ready(&mut self, topology: &Topology, now_ms: u64) {
+        self.history.healthy(now_ms);
+        let beat = beat(topology, self.chain);
+        self.judge = Some(HangJudge::new(self.limits, beat, monotonic_ns()));
+    }
+
+    /// Looks at the pulse of a running worker, and kills one that hangs.
+    pub fn look(&mut self, topology: &Topology) -> Pulse {
+        let (Some(judge), Some(child)) = (&mut self.judge, &self.child) else {
+            return Pulse::Good;
+        };
+        let pid = child.pid();
+        let verdict = judge.look(beat(topology, self.chain), monotonic_ns(), || {
+            proc_stat::sample(pid)
+        });
+        let chain = self.chain;
+        match verdict {
+            Verdict::Fine => {
+                self.warned = false;
+                Pulse::Good
+            }
+            Verdict::Warn { silent_ns } => {
+                if !self.warned {
+                    let silent_ms = silent_ns / 1_000_000;
+                    tracing::warn!(%chain, pid, silent_ms, "a worker has not beaten for a while");
+                }
+                self.warned = true;
+                Pulse::Good
+            }
+            Verdict::Kill { silent_ns, kind } => {
+                let silent_ms = silent_ns / 1_000_000;
+                tracing::error!(%chain, pid, silent_ms, ?kind, "a worker hangs: it is killed");
+                if let Err(error) = child.kill() {
+                    tracing::error!(%chain, pid, %error, "the hanging worker cannot be killed");
+                }
+                self.judge = None;
+                Pulse::Killed
+            }
+        }
+    }
+
+    /// After the pidfd: fences the dead process off, looks for what it died on, and says what is
+    /// to be done.
+    pub fn bury(
+        &mut self,
+        exit: &Exit,
+        topology: &Topology,
+        store: &Store,
+        now_ms: u64,
+    ) -> RestartDecision {
+        let chain = self.chain;
+        self.child = None;
+        self.judge = None;
+        for (ring, error) in topology.fence(chain) {
+            tracing::error!(%chain, ring, %error, "a ring does not pass its audit");
+        }
+        dead_letters::examine(chain, &topology.inputs(chain), &mut self.letters, store);
+        let decision = self.history.died(now_ms);
+        tracing::warn!(%chain, incarnation = self.incarnation, %exit, ?decision, "a worker died");
+        decision
+    }
+}
+
+fn beat(topology: &Topology, chain: ChainId) -> Beat {
+    let read = topology.heartbeat(chain).read();
+    Beat {
+        progress: read.progress,
+        beat_ns: read.monotonic_ns,
+    }
+}
+
+/// Waits on the robust futex of an incarnation: the kernel marks it before it tears down the
+/// memory, so this is earlier than the pidfd.
+fn watch_for_death(chain: ChainId, incarnation: u32, topology: Arc<Topology>, events: Events) {
+    const LOOK: Duration = Duration::from_millis(100);
+    let epoch = topology.heartbeat(chain).epoch();
+    let watch = move || {
+        loop {
+            let heartbeat = topology.heartbeat(chain);
+            if heartbeat.epoch() != epoch || Arc::strong_count(&topology) == 1 {
+                return; // buried already, or the node has ended
+            }
+            if !heartbeat.is_watched() {
+                std::thread::sleep(LOOK / 4); // it has not announced its watch yet
+            }
+            if heartbeat.wait_for_death(LOOK) {
+                return events.send(Event::Dying(chain, incarnation));
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name(format!("{chain}-death")).spawn(watch);
+    if let Err(error) = spawned {
+        tracing::warn!(%chain, %error, "no early warning of this worker's death");
+    }
+}

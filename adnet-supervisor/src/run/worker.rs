@@ -1,0 +1,154 @@
+//! A worker process from exec to exit: join the rings, enter the sandbox, run the chain.
+//!
+//! The order matters. What needs files or names (the genesis, the segments) comes before the
+//! sandbox; what needs threads comes after it, because it wants to be entered by one thread.
+
+use crate::logging::{self, LogIdentity};
+use crate::process::lifetime::{LIFETIME_FD, SupervisorWatch};
+use crate::process::sandbox::{self, Policy, Require};
+use crate::process::{exit_code, inherit, panic};
+use adnet_alpha::AlphaApp;
+use adnet_common::api::ApiLimits;
+use adnet_common::chain_id::ChainId;
+use adnet_common::config::{LogConfig, LogFormat};
+use adnet_common::consensus::Timeouts;
+use adnet_common::genesis::Genesis;
+use adnet_common::mempool::MempoolLimits;
+use adnet_common::node::NodeConfig;
+use adnet_common::worker::{
+    JoinError, LAUNCH_VARIABLE, Launch, Links, WorkerSetup, run_worker,
+};
+use adnet_delta::DeltaApp;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::net::TcpListener;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Descriptors of a worker beside the standard streams and the lifetime pipe.
+pub const LISTENER_FD: RawFd = 4;
+pub const DOORBELL_FD: RawFd = 5;
+/// Only where both chains run.
+pub const SIBLING_DOORBELL_FD: RawFd = 6;
+
+/// Descriptors that a worker needs beside its connections.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// What the supervisor puts into [`LAUNCH_VARIABLE`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerOrder {
+    pub launch: Launch,
+    pub log: LogConfig,
+    pub require_sandbox: bool,
+}
+
+/// Whether this process was started by a supervisor.
+pub fn is_ordered() -> bool {
+    std::env::var_os(LAUNCH_VARIABLE).is_some()
+}
+
+/// Runs the worker that the environment orders and returns the exit code.
+pub fn main() -> i32 {
+    match run() {
+        Ok(()) => exit_code::OK,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the worker ends");
+            match error.downcast_ref::<JoinError>() {
+                Some(JoinError::Schema { .. }) => exit_code::SCHEMA_MISMATCH,
+                _ if error.is::<sandbox::SandboxError>() => exit_code::SANDBOX_REFUSED,
+                _ => exit_code::FAILURE,
+            }
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let order = std::env::var(LAUNCH_VARIABLE).context("the launch is not readable")?;
+    let order: WorkerOrder = serde_json::from_str(&order).context("the launch does not parse")?;
+    let WorkerOrder { launch, log, require_sandbox } = order;
+    let role = launch.chain.name();
+    start_logging(log, &launch);
+    panic::abort_on_panic(role);
+
+    let genesis = Genesis::load(&launch.genesis).context("the genesis cannot be read")?;
+    let mut links = Links::join(&launch)?;
+    let watch = SupervisorWatch::inherited()?;
+    let listener = TcpListener::from(inherit::adopt(LISTENER_FD)?);
+    let doorbell = inherit::adopt(DOORBELL_FD)?;
+    let is_dual = launch.rings.attest_out.is_some();
+    let sibling = is_dual.then(|| inherit::adopt(SIBLING_DOORBELL_FD)).transpose()?;
+
+    let mut descriptors = vec![0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
+    descriptors.extend(is_dual.then_some(SIBLING_DOORBELL_FD));
+    let policy = Policy {
+        descriptors: descriptors.into_iter().collect(),
+        open_files_max: launch.config.api_max_connections + OWN_DESCRIPTORS,
+        identity: None,
+    };
+    let require = if require_sandbox { Require::All } else { Require::BestEffort };
+    let report = sandbox::enter(&policy, require)?;
+    report.log();
+
+    watch.exit_with_supervisor()?;
+    links.set_doorbells(doorbell, sibling)?;
+    links.heartbeat.watch_death().context("the death watch cannot be set")?;
+    if is_dual {
+        tracing::info!(
+            event = "ipc_channel_established",
+            chain = role,
+            pid = std::process::id(),
+            incarnation = launch.incarnation,
+            "the rings to the supervisor and to the other chain are attached"
+        );
+    }
+    run_chain(links, launch, Arc::new(genesis), listener)
+}
+
+/// Runs the chain that `launch` names until it is asked to stop.
+pub fn run_chain(
+    links: Links,
+    launch: Launch,
+    genesis: Arc<Genesis>,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
+    let config = &launch.config;
+    let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let setup = WorkerSetup {
+        config: NodeConfig {
+            genesis: Arc::clone(&genesis),
+            validator: launch.validator,
+            mempool: MempoolLimits {
+                max_txs: count(config.mempool_max_txs),
+                max_bytes: count(config.mempool_max_bytes),
+                max_per_sender: count(config.mempool_max_per_sender),
+                ttl_ms: config.mempool_ttl_s.saturating_mul(1000),
+            },
+            timeouts: Timeouts::default(),
+        },
+        listener,
+        limits: ApiLimits::from(config),
+        incarnation: launch.incarnation,
+    };
+    match launch.chain {
+        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |handle| {
+            adnet_alpha::api::router(handle)
+        })?,
+        ChainId::Delta => run_worker::<DeltaApp>(links, setup, |handle| {
+            adnet_delta::api::router(handle)
+        })?,
+    }
+    Ok(())
+}
+
+/// A worker holds no connection to the journal: its lines go there by standard error.
+fn start_logging(mut log: LogConfig, launch: &Launch) {
+    if log.format == LogFormat::Auto {
+        log.format = LogFormat::Human;
+    }
+    let identity = LogIdentity {
+        role: launch.chain.name(),
+        incarnation: launch.incarnation.into(),
+        pid: std::process::id(),
+    };
+    logging::start(&log, identity).expect("logging is started once");
+}

@@ -1,0 +1,241 @@
+//! The ring beside its peers, in one run, between two processes pinned to two cores.
+//!
+//! Criterion drives the runs; HdrHistogram keeps the tails, which criterion does not have. Two
+//! tables are made, one with both sides polling and one with both sides blocking, because the two
+//! are different questions. "Blocking" means the ordinary wait of each link; that of the ring spins
+//! for about 30 µs before it sleeps.
+//!
+//! The figures that the goals speak of are ratios. They are measured in short rounds in which the
+//! ring and its peer take turns, since on a virtual machine the distance between two cores changes
+//! from minute to minute; the median of the rounds counts.
+
+use std::time::Duration;
+
+use adnet_benches::link::{
+    Floor, Iceoryx, IpcBytes, Link, Pipe, Ring, Session, Task, Tcp, UnixSocket, Wait,
+    rtrb_round_trips, serve_if_peer, std_mpsc_round_trips,
+};
+use adnet_benches::report::{directory, row, table};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use hdrhistogram::Histogram;
+
+/// Words in a message: 64 B, 256 B, 1 KB, 64 KB.
+const SIZES_WORDS: [usize; 4] = [8, 32, 128, 8192];
+/// Messages between two flushes.
+const BATCHES: [usize; 3] = [1, 8, 64];
+/// Rounds for the ratios.
+const ROUNDS: usize = 9;
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("valid bounds")
+}
+
+fn bytes_name(words: usize) -> String {
+    match words * 8 {
+        bytes if bytes < 1024 => format!("{bytes} B"),
+        bytes => format!("{} KB", bytes / 1024),
+    }
+}
+
+/// Lines of one of the two tables.
+#[derive(Default)]
+struct Lines(Vec<Vec<String>>);
+
+impl Lines {
+    fn latency(&mut self, link: &str, words: usize, tail: &Histogram<u64>) {
+        let quantile = |q| format!("{} ns", tail.value_at_quantile(q));
+        self.0.push(vec![
+            link.to_owned(),
+            bytes_name(words),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
+        ]);
+    }
+
+    fn finish(self, title: &str, heading: &[&str]) -> String {
+        let mut lines = vec![heading.iter().map(|&cell| cell.to_owned()).collect()];
+        lines.extend(self.0);
+        format!("\n{title}\n\n{}", table(&lines))
+    }
+}
+
+/// All sizes and batches of one link.
+fn compare<L: Link>(criterion: &mut Criterion, wait: Wait, latency: &mut Lines, rate: &mut Lines) {
+    let mut group = criterion.benchmark_group(format!("round trip, {}", wait.name()));
+    for words in SIZES_WORDS {
+        let mut session = Session::<L>::start(wait, Task::Echo, words, 1);
+        let mut tail = histogram();
+        group.bench_function(BenchmarkId::new(L::NAME, bytes_name(words)), |bencher| {
+            bencher.iter_custom(|count| session.round_trips(count, &mut tail));
+        });
+        latency.latency(L::NAME, words, &tail);
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group(format!("stream, {}", wait.name()));
+    for words in SIZES_WORDS {
+        let mut line = vec![L::NAME.to_owned(), bytes_name(words)];
+        for batch in BATCHES {
+            let mut session = Session::<L>::start(wait, Task::Sink, words, batch);
+            let (mut batches, mut elapsed) = (0u64, Duration::ZERO);
+            group.throughput(Throughput::Elements(batch as u64));
+            let id = BenchmarkId::new(L::NAME, format!("{} x {batch}", bytes_name(words)));
+            group.bench_function(id, |bencher| {
+                bencher.iter_custom(|count| {
+                    let took = session.stream(count);
+                    batches += count;
+                    elapsed += took;
+                    took
+                });
+            });
+            let rate = batches as f64 * batch as f64 / elapsed.as_secs_f64();
+            line.push(format!("{:.3} M/s", rate / 1e6));
+        }
+        rate.0.push(line);
+    }
+    group.finish();
+}
+
+fn tables(criterion: &mut Criterion, wait: Wait) -> String {
+    let (mut latency, mut rate) = (Lines::default(), Lines::default());
+    if wait == Wait::Polling {
+        let mut tail = histogram();
+        Floor::start().round_trips(300_000, &mut tail);
+        latency.0.push(vec![
+            Floor::NAME.to_owned(),
+            "none".to_owned(),
+            format!("{} ns", tail.value_at_quantile(0.5)),
+            format!("{} ns", tail.value_at_quantile(0.99)),
+            format!("{} ns", tail.value_at_quantile(0.999)),
+        ]);
+    }
+    compare::<Ring>(criterion, wait, &mut latency, &mut rate);
+    compare::<Iceoryx>(criterion, wait, &mut latency, &mut rate);
+    compare::<UnixSocket>(criterion, wait, &mut latency, &mut rate);
+    compare::<Pipe>(criterion, wait, &mut latency, &mut rate);
+    compare::<Tcp>(criterion, wait, &mut latency, &mut rate);
+    compare::<IpcBytes>(criterion, wait, &mut latency, &mut rate);
+    let mut tail = histogram();
+    std_mpsc_round_trips(wait, 20_000, &mut tail);
+    latency.latency("std mpsc, threads of one process", 8, &tail);
+    if wait == Wait::Polling {
+        let mut tail = histogram();
+        rtrb_round_trips(100_000, &mut tail);
+        latency.latency("rtrb, threads of one process", 8, &tail);
+    }
+    let name = wait.name();
+    latency.finish(
+        &format!("Round trip between two processes, all {name}"),
+        &["link", "message", "p50", "p99", "p99.9"],
+    ) + &rate.finish(
+        &format!("One way between two processes, all {name}, by messages per batch"),
+        &["link", "message", "1", "8", "64"],
+    )
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Median round trip of a fresh session, in nanoseconds.
+fn p50<L: Link>(wait: Wait, count: u64) -> f64 {
+    let mut session = Session::<L>::start(wait, Task::Echo, 8, 1);
+    session.round_trips(count / 10, &mut histogram());
+    let mut tail = histogram();
+    session.round_trips(count, &mut tail);
+    tail.value_at_quantile(0.5) as f64
+}
+
+/// Messages of 64 bytes per second in batches of 64, in millions.
+fn rate<L: Link>(batches: u64) -> f64 {
+    let mut session = Session::<L>::start(Wait::Polling, Task::Sink, 8, 64);
+    session.stream(batches / 10);
+    batches as f64 * 64.0 / session.stream(batches).as_secs_f64() / 1e6
+}
+
+fn goals() {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut tail = histogram();
+        Floor::start().round_trips(100_000, &mut tail);
+        let floor = tail.value_at_quantile(0.5) as f64;
+        let ring = p50::<Ring>(Wait::Polling, 100_000);
+        let iceoryx = p50::<Iceoryx>(Wait::Polling, 100_000);
+        rounds.push((floor, ring, iceoryx));
+    }
+    let of = |value: fn(&(f64, f64, f64)) -> f64| median(rounds.iter().map(value).collect());
+    let (floor, ring, iceoryx) = (of(|r| r.0), of(|r| r.1), of(|r| r.2));
+    row(
+        "ring",
+        "round trip p50, 64 B, polling, against bare cache lines",
+        "<= 1.3 x",
+        &format!("{:.2} x ({ring:.0} ns)", of(|r| r.1 / r.0)),
+        &format!("bare {floor:.0} ns"),
+    );
+    row(
+        "ring",
+        "round trip p50, 64 B, polling, against iceoryx2",
+        ">= 4 x faster",
+        &format!("{:.1} x ({ring:.0} ns)", of(|r| r.2 / r.1)),
+        &format!("iceoryx2 0.10 {iceoryx:.0} ns"),
+    );
+
+    let rates: Vec<(f64, f64)> = (0..ROUNDS)
+        .map(|_| (rate::<Ring>(100_000), rate::<Iceoryx>(10_000)))
+        .collect();
+    let ring = median(rates.iter().map(|r| r.0).collect());
+    let iceoryx = median(rates.iter().map(|r| r.1).collect());
+    row(
+        "ring",
+        "messages/s, 64 B, batch 64, polling",
+        ">= 20 M/s",
+        &format!("{ring:.1} M/s"),
+        "",
+    );
+    row(
+        "ring",
+        "messages/s, 64 B, batch 64, polling, against iceoryx2",
+        ">= 4 x",
+        &format!("{:.1} x", median(rates.iter().map(|r| r.0 / r.1).collect())),
+        &format!("iceoryx2 0.10 {iceoryx:.1} M/s"),
+    );
+
+    let rounds: Vec<(f64, f64)> = (0..ROUNDS)
+        .map(|_| {
+            let ring = p50::<Ring>(Wait::Blocking, 50_000);
+            (ring, p50::<UnixSocket>(Wait::Blocking, 2_000))
+        })
+        .collect();
+    let ring = median(rounds.iter().map(|r| r.0).collect());
+    let socket = median(rounds.iter().map(|r| r.1).collect());
+    row(
+        "ring",
+        "round trip p50, 64 B, blocking, against a Unix socket",
+        ">= 50 x faster",
+        &format!(
+            "{:.0} x ({ring:.0} ns)",
+            median(rounds.iter().map(|r| r.1 / r.0).collect())
+        ),
+        &format!("Unix socket {socket:.0} ns"),
+    );
+}
+
+fn main() {
+    serve_if_peer();
+    adnet_shm::unlink_stale("adnet-bench-");
+    goals();
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(300))
+        .configure_from_args();
+    let text = tables(&mut criterion, Wait::Polling) + &tables(&mut criterion, Wait::Blocking);
+    criterion.final_summary();
+    println!("{text}");
+    std::fs::create_dir_all(directory())
+        .and_then(|()| std::fs::write(directory().join("ring.txt"), text))
+        .expect("the target directory can be written");
+}
