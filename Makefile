@@ -33,7 +33,7 @@ setup: ## Install system packages and Rust, where missing
 	@.ci/setup
 
 build: setup ## Build the node
-	cargo build --release --locked -p adnet-supervisor --bin adnet
+	cargo build --release --locked --workspace --bin adnet
 
 run: build ## Build and start a development node in ./adnet-data
 	exec $(ADNET) run $(ARGS)
@@ -44,9 +44,9 @@ test: setup ## Build and run all tests
 	cargo test --release --locked --workspace --quiet $(ARGS)
 
 bench: setup ## Run all benchmarks; ends with one table
-	cargo build --release --locked -p adnet-supervisor --bin adnet
-	cargo bench --locked -p adnet-benches $(ARGS)
-	@cargo run --release --locked --quiet -p adnet-benches --bin bench-table
+	cargo build --release --locked --workspace --bin adnet
+	cargo bench --locked --workspace --benches $(ARGS)
+	@cargo run --release --locked --quiet --bin bench-table
 
 lint: setup ## Check formatting, clippy, dependencies
 	cargo fmt --all --check

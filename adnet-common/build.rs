@@ -21,14 +21,20 @@ fn main() {
         hasher.update(definitions(file));
     }
     println!("cargo::rerun-if-changed=src/messages");
-    let digest: Vec<String> = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let digest: Vec<String> = hasher
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     println!("cargo::rustc-env=ADNET_SCHEMA_HASH={}", digest.concat());
 }
 
 /// The file without comments and runs of white space.
 fn definitions(file: &Path) -> String {
     let text = std::fs::read_to_string(file).expect("a readable source file");
-    let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    let code = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     words.join(" ")
 }

@@ -202,7 +202,9 @@ impl Attestation {
             index: r.u32("attestation index")?,
             count: r.u32("attestation count")?,
             message: OutboundMessage::decode_from(r)?,
-            path: r.list("attestation path", merkle::MAX_PATH, |r| r.hash("path step"))?,
+            path: r.list("attestation path", merkle::MAX_PATH, |r| {
+                r.hash("path step")
+            })?,
         };
         if value.message.payload.from() != value.from {
             return Err(r.invalid("attestation kind", "the other chain sends this kind"));

@@ -119,7 +119,11 @@ impl Body {
         let attestations = self.inbox.attestations.iter();
         let attestations = attestations.map(|a| tagged(3, &a.encode()));
         let evidence = self.evidence.iter().map(|e| tagged(4, e));
-        let leaves: Vec<Hash> = txs.chain(proofs).chain(attestations).chain(evidence).collect();
+        let leaves: Vec<Hash> = txs
+            .chain(proofs)
+            .chain(attestations)
+            .chain(evidence)
+            .collect();
         merkle::root(&leaves)
     }
 

@@ -66,7 +66,10 @@ mod tests {
         assert!(CADENCE.accepts(parent, now, now));
         assert!(CADENCE.accepts(parent, now + 500, now));
         assert!(!CADENCE.accepts(parent, now + 501, now));
-        assert!(!CADENCE.accepts(parent, 3_001, now), "a little late is not in the schedule");
+        assert!(
+            !CADENCE.accepts(parent, 3_001, now),
+            "a little late is not in the schedule"
+        );
         assert!(CADENCE.accepts(parent, 3_000, now));
     }
 }

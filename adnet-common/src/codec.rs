@@ -221,7 +221,10 @@ mod tests {
         w.u32(u32::MAX);
         let bytes = w.finish();
         let error = Reader::new(&bytes).bytes("memo", 512).unwrap_err();
-        assert_eq!(error.to_string(), "memo at byte 0: length 4294967295 is over the bound 512");
+        assert_eq!(
+            error.to_string(),
+            "memo at byte 0: length 4294967295 is over the bound 512"
+        );
         let error = Reader::new(&bytes).list("txs", usize::MAX, |r| r.u8("tx"));
         assert_eq!(error.unwrap_err().why, DecodeReason::Truncated);
     }

@@ -68,7 +68,11 @@ pub fn block_writes(chain: ChainId, committed: &CommittedBlock) -> Vec<Write> {
     let height = committed.block.header.height;
     vec![
         Write::put(family, block_key(height), committed.encode()),
-        Write::put(family, hash_key(&committed.block.hash()), height.to_be_bytes()),
+        Write::put(
+            family,
+            hash_key(&committed.block.hash()),
+            height.to_be_bytes(),
+        ),
         Write::put(family, TIP, height.to_be_bytes()),
     ]
 }
@@ -80,7 +84,11 @@ pub fn attestation_writes(attestations: &[Attestation]) -> Vec<Write> {
         let sequence = a.message.sequence;
         [
             Write::put(family, attestation_key(a.from, sequence), a.encode()),
-            Write::put(family, attestation_id_key(a.from, &a.id()), sequence.to_be_bytes()),
+            Write::put(
+                family,
+                attestation_id_key(a.from, &a.id()),
+                sequence.to_be_bytes(),
+            ),
         ]
     };
     attestations.iter().flat_map(both).collect()

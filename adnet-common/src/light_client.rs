@@ -101,7 +101,8 @@ impl LightClient {
     /// Verifies a proof and remembers its header.
     pub fn learn(&mut self, proof: &FinalityProof) -> Result<(), LightClientError> {
         self.verify(proof)?;
-        self.verified.insert(proof.header.height, proof.header.clone());
+        self.verified
+            .insert(proof.header.height, proof.header.clone());
         while self.verified.len() > KEPT_HEADERS {
             self.verified.pop_first();
         }

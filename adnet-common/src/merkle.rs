@@ -42,7 +42,10 @@ pub fn root(leaves: &[Hash]) -> Hash {
 /// # Panics
 /// If `index` is not in the list.
 pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
-    assert!(index < leaves.len(), "a path is asked for a leaf of the list");
+    assert!(
+        index < leaves.len(),
+        "a path is asked for a leaf of the list"
+    );
     if leaves.len() == 1 {
         return Vec::new();
     }

@@ -3,7 +3,19 @@
 use crate::chain_id::ChainId;
 
 /// A column family of the node's database. The number is its name on the rings.
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    Copy,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
 #[repr(u8)]
 pub enum Family {
     AlphaState = 1,
@@ -149,7 +161,10 @@ impl Write {
                     let last = [writer.as_byte() + 1];
                     return inside(from) && (inside(to) || to[..] == last[..]);
                 }
-                (*family, from[..] <= [MARK_PREFIX, u8::MAX][..] && to[..] > [MARK_PREFIX][..])
+                (
+                    *family,
+                    from[..] <= [MARK_PREFIX, u8::MAX][..] && to[..] > [MARK_PREFIX][..],
+                )
             }
         };
         let consensus = Family::of(writer, Part::Consensus);

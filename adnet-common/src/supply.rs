@@ -47,7 +47,8 @@ pub struct AlphaSupply {
 impl AlphaSupply {
     /// In the lock pool now.
     pub fn locked_units(&self) -> Option<u64> {
-        self.locked_total_units.checked_sub(self.released_total_units)
+        self.locked_total_units
+            .checked_sub(self.released_total_units)
     }
 
     /// Whether Alpha's own equation holds.
@@ -58,7 +59,9 @@ impl AlphaSupply {
             Some(self.fees_units),
             self.locked_units(),
         ];
-        let sum = parts.into_iter().try_fold(0u64, |sum, part| sum.checked_add(part?));
+        let sum = parts
+            .into_iter()
+            .try_fold(0u64, |sum, part| sum.checked_add(part?));
         sum.is_some() && sum == self.issued_units.checked_sub(self.burned_units)
     }
 
@@ -168,8 +171,12 @@ impl SupplyReport {
     pub fn new(alpha: AlphaSupply, delta: DeltaSupply) -> Option<Self> {
         let locked = alpha.locked_units()?;
         let sax = delta.total_units()?;
-        let locks = alpha.locked_total_units.checked_sub(delta.minted_total_units)?;
-        let unlocks = delta.burned_total_units.checked_sub(alpha.released_total_units)?;
+        let locks = alpha
+            .locked_total_units
+            .checked_sub(delta.minted_total_units)?;
+        let unlocks = delta
+            .burned_total_units
+            .checked_sub(alpha.released_total_units)?;
         let across = sax.checked_add(locks)?.checked_add(unlocks)?;
         Some(Self {
             alpha,

@@ -2,7 +2,8 @@
 //!
 //! `try_loan` gives a slot inside the shared data, the caller writes its message in place, and
 //! `commit` makes it visible with one store. A dropped slot has never existed. The wake of a
-//! sleeping consumer is separate ([`Producer::flush`]), so that a batch pays for one fence.
+//! sleeping consumer is separate ([`Producer::flush`]), so that a batch pays for one fence. A batch
+//! may also be made visible by one store as a whole: `stage` its messages, then `flush`.
 //!
 //! Invariant: bytes between the consumer's index and ours are never touched; a slot lies entirely
 //! in the free part.
@@ -29,7 +30,11 @@ pub struct Producer {
     ring_id: u32,
     capacity: u64,
     message_max: usize,
+    /// What the consumer sees: everything before it is committed.
     tail: Cursor,
+    /// Where the next record begins, behind what is staged, and its number.
+    end: u64,
+    end_seq: u64,
     /// The consumer's index as last loaded; it only lags, so it only makes the ring look fuller.
     head_seen: u64,
     waker: Waker,
@@ -72,6 +77,8 @@ impl Producer {
             ring_id: mapping.header().ring_id,
             capacity: capacity as u64,
             message_max: capacity / MESSAGE_FRACTION,
+            end: tail.index,
+            end_seq: tail.seq,
             tail,
             head_seen,
             waker: Waker::default(),
@@ -86,14 +93,14 @@ impl Producer {
         self.message_max
     }
 
-    /// Number that the next committed record will have. The first of a segment is 1.
+    /// Number that the next record will have. The first of a segment is 1.
     pub fn next_seq(&self) -> u64 {
-        self.tail.seq
+        self.end_seq
     }
 
     /// Bytes of the ring that the consumer has not released yet, headers and padding included.
     pub fn used_bytes(&self) -> u64 {
-        self.tail.index.wrapping_sub(self.consumer().index())
+        self.end.wrapping_sub(self.consumer().index())
     }
 
     /// The header of the segment.
@@ -127,6 +134,8 @@ impl Producer {
         }
         let pad = self.padding_before(max_len);
         if !self.has_room(pad + record_span(max_len))? {
+            // The consumer can make room only behind what it sees.
+            self.publish_staged();
             return Err(LoanError::Full);
         }
         Ok(Slot {
@@ -136,9 +145,11 @@ impl Producer {
         })
     }
 
-    /// Tells the consumer, if it sleeps, about everything committed so far. Once per batch.
+    /// Commits what is staged, and tells the consumer, if it sleeps, about everything committed so
+    /// far. Once per batch.
     #[inline]
     pub fn flush(&mut self) {
+        self.publish_staged();
         if !self.unflushed {
             return;
         }
@@ -202,24 +213,38 @@ impl Producer {
         self.mapping.side(Side::Consumer)
     }
 
+    /// Makes all staged records visible by the one store of the commit.
+    ///
+    /// A fenced producer commits nothing: what it has staged never existed.
+    #[inline]
+    fn publish_staged(&mut self) {
+        if self.end == self.tail.index || self.is_fenced() {
+            return;
+        }
+        let mut tail = self.tail;
+        self.page().publish(&mut tail, self.end, self.end_seq);
+        self.tail = tail;
+        self.unflushed = true;
+    }
+
     /// Bytes up to the end of the data if a message of `len` bytes does not fit before it, or 0.
     #[inline]
     fn padding_before(&self, len: usize) -> u64 {
-        let to_end = self.capacity - (self.tail.index & (self.capacity - 1));
+        let to_end = self.capacity - (self.end & (self.capacity - 1));
         if record_span(len) > to_end { to_end } else { 0 }
     }
 
     /// Whether `span` bytes are free; asks the consumer's index only if the last one is not enough.
     #[inline]
     fn has_room(&mut self, span: u64) -> Result<bool, LoanError> {
-        let free = self.capacity - self.tail.index.wrapping_sub(self.head_seen);
+        let free = self.capacity - self.end.wrapping_sub(self.head_seen);
         if span <= free {
             return Ok(true);
         }
         let head = self.consumer().index();
         check_distance(head, self.tail.index, self.capacity).map_err(LoanError::Corrupt)?;
         self.head_seen = head;
-        Ok(span <= self.capacity - self.tail.index.wrapping_sub(head))
+        Ok(span <= self.capacity - self.end.wrapping_sub(head))
     }
 
     /// Pointer to the data at `index`.
@@ -233,7 +258,7 @@ impl Producer {
 
     #[inline]
     fn put_header(&mut self, index: u64, header: RecordHeader) {
-        let words = header.encode(self.ring_id, self.tail.seq);
+        let words = header.encode(self.ring_id, self.end_seq);
         let place = self.at(index).cast::<u64>();
         // SAFETY: `index` is a multiple of 64 in the free part of the data, where a granule is at
         // least as long as a header; nobody reads there before the index moves.
@@ -261,8 +286,9 @@ pub struct Slot<'a> {
     max_len: usize,
 }
 
-impl Slot<'_> {
-    /// Makes the first `len` bytes visible as a record, and returns its number.
+impl<'a> Slot<'a> {
+    /// Makes the first `len` bytes visible as a record, with all that was staged before, and
+    /// returns its number.
     ///
     /// A sleeping consumer is not woken: call [`Producer::flush`] after the last of a batch.
     ///
@@ -273,39 +299,27 @@ impl Slot<'_> {
     /// If `len` is larger than the loan, or `kind` is the reserved [`KIND_PAD`].
     #[inline]
     pub fn commit(self, kind: u16, flags: u16, len: usize) -> Result<u64, LoanError> {
-        assert!(len <= self.max_len, "a commit stays within its loan");
-        assert!(kind != KIND_PAD, "the kind of padding is not for messages");
-        let Slot { producer, pad, .. } = self;
-        if producer.is_fenced() {
-            return Err(LoanError::Fenced);
-        }
-        let start = producer.tail.index;
-        if pad > 0 {
-            let len = u32::try_from(pad).expect("padding is shorter than the ring")
-                - RECORD_HEADER as u32;
-            let header = RecordHeader {
-                kind: KIND_PAD,
-                flags: 0,
-                len,
-            };
-            producer.put_header(start, header);
-        }
-        let record = start.wrapping_add(pad);
-        let header = RecordHeader {
-            kind,
-            flags,
-            len: u32::try_from(len).expect("a message is shorter than the ring"),
-        };
-        producer.put_header(record, header);
-        let seq = producer.tail.seq;
-        let end = record.wrapping_add(record_span(len));
-        let mut tail = producer.tail;
-        producer.page().publish(&mut tail, end, seq.wrapping_add(1));
-        producer.tail = tail;
-        producer.unflushed = true;
-        prefetch_for_write(producer.at(end.wrapping_add(GRANULE)));
-        prefetch_for_write(producer.at(end));
+        let (seq, producer) = self.put(kind, flags, len)?;
+        producer.publish_staged();
+        prefetch_for_write(producer.at(producer.end.wrapping_add(GRANULE)));
+        prefetch_for_write(producer.at(producer.end));
         Ok(seq)
+    }
+
+    /// Completes the record like [`Slot::commit`], but leaves it invisible until the next commit
+    /// or flush, which makes everything staged visible by one store.
+    ///
+    /// For batches: the consumer is not disturbed record by record. A process that dies before has
+    /// staged nothing. A ring found full commits what is staged.
+    ///
+    /// # Errors
+    /// As for [`Slot::commit`].
+    ///
+    /// # Panics
+    /// As for [`Slot::commit`].
+    #[inline]
+    pub fn stage(self, kind: u16, flags: u16, len: usize) -> Result<u64, LoanError> {
+        self.put(kind, flags, len).map(|(seq, _)| seq)
     }
 
     /// [`Slot::commit`] and [`Producer::flush`] in one, for a message that stands alone.
@@ -325,8 +339,41 @@ impl Slot<'_> {
         Ok(seq)
     }
 
+    /// Writes the header, and that of padding before it; the record follows what is staged.
+    #[inline]
+    fn put(self, kind: u16, flags: u16, len: usize) -> Result<(u64, &'a mut Producer), LoanError> {
+        assert!(len <= self.max_len, "a commit stays within its loan");
+        assert!(kind != KIND_PAD, "the kind of padding is not for messages");
+        let Slot { producer, pad, .. } = self;
+        if producer.is_fenced() {
+            return Err(LoanError::Fenced);
+        }
+        let start = producer.end;
+        if pad > 0 {
+            let len = u32::try_from(pad).expect("padding is shorter than the ring")
+                - RECORD_HEADER as u32;
+            let header = RecordHeader {
+                kind: KIND_PAD,
+                flags: 0,
+                len,
+            };
+            producer.put_header(start, header);
+        }
+        let record = start.wrapping_add(pad);
+        let header = RecordHeader {
+            kind,
+            flags,
+            len: u32::try_from(len).expect("a message is shorter than the ring"),
+        };
+        producer.put_header(record, header);
+        let seq = producer.end_seq;
+        producer.end = record.wrapping_add(record_span(len));
+        producer.end_seq = seq.wrapping_add(1);
+        Ok((seq, producer))
+    }
+
     fn payload(&self) -> *mut u8 {
-        let index = self.producer.tail.index.wrapping_add(self.pad);
+        let index = self.producer.end.wrapping_add(self.pad);
         // SAFETY: the loan was checked to have room for header and payload, contiguously.
         unsafe { self.producer.at(index).add(RECORD_HEADER) }
     }

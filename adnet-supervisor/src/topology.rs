@@ -66,7 +66,12 @@ const MIB: usize = 1 << 20;
 /// The rings between the supervisor and one worker.
 fn worker_rings(chain: ChainId) -> [RingPlan; 8] {
     let (s, w) = (Party::Supervisor, Party::Worker(chain));
-    let ring = |link, from, to, capacity| RingPlan { link, from, to, capacity };
+    let ring = |link, from, to, capacity| RingPlan {
+        link,
+        from,
+        to,
+        capacity,
+    };
     [
         ring(Link::Data, w, s, 2 * MIB),
         ring(Link::Data, s, w, 2 * MIB),
@@ -257,12 +262,17 @@ impl Topology {
     }
 
     pub fn heartbeat(&self, chain: ChainId) -> &HeartbeatSegment {
-        self.heartbeats.get(&chain).expect("a wanted chain has a heartbeat")
+        self.heartbeats
+            .get(&chain)
+            .expect("a wanted chain has a heartbeat")
     }
 
     /// The eventfd of a worker's chain thread.
     pub fn doorbell(&self, chain: ChainId) -> std::os::fd::BorrowedFd<'_> {
-        self.doorbells.get(&chain).expect("a wanted chain has a doorbell").as_fd()
+        self.doorbells
+            .get(&chain)
+            .expect("a wanted chain has a doorbell")
+            .as_fd()
     }
 
     /// Fences off a worker that is known to be gone: new epochs on all its ends, so that nothing
@@ -287,9 +297,8 @@ impl Topology {
     /// The rings that feed a worker with inputs of others, to look for what it died on.
     pub fn inputs(&self, chain: ChainId) -> Vec<InputRing> {
         let worker = Party::Worker(chain);
-        let feeds = |r: &&Ring| {
-            r.plan.to == worker && matches!(r.plan.link, Link::Network | Link::Attest)
-        };
+        let feeds =
+            |r: &&Ring| r.plan.to == worker && matches!(r.plan.link, Link::Network | Link::Attest);
         let input = |r: &Ring| InputRing {
             name: r.segment.name().to_owned(),
             expect: expect(&r.plan),
@@ -364,6 +373,10 @@ mod tests {
 
     #[test]
     fn one_chain_alone_has_nobody_to_attest_to() {
-        assert!(rings(&[ChainId::Delta]).iter().all(|r| r.link != Link::Attest));
+        assert!(
+            rings(&[ChainId::Delta])
+                .iter()
+                .all(|r| r.link != Link::Attest)
+        );
     }
 }

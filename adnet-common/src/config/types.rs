@@ -176,7 +176,7 @@ impl Default for Config {
                 require_sandbox: false,
             },
             store: StoreConfig {
-                cache_bytes: 256 * 1024 * 1024,
+                cache_bytes: 64 * 1024 * 1024,
                 max_open_files: 512,
             },
         }

@@ -51,7 +51,10 @@ impl Remote {
 
     fn store_error(&self, failure: Failure) -> StoreError {
         match failure.kind {
-            1 => StoreError::Failed(format!("a write was refused to {}: {}", self.chain, failure.text)),
+            1 => StoreError::Failed(format!(
+                "a write was refused to {}: {}",
+                self.chain, failure.text
+            )),
             _ => StoreError::Failed(failure.text),
         }
     }
@@ -74,9 +77,9 @@ impl Ends {
         self.requests.send(request, TIMEOUT).map_err(unreachable)?;
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let received = self.answers.receive(|r: Received<'_>| {
-                (r.kind == A::KIND).then(|| A::read(r.payload))
-            });
+            let received = self
+                .answers
+                .receive(|r: Received<'_>| (r.kind == A::KIND).then(|| A::read(r.payload)));
             match received.map_err(unreachable)? {
                 Some(Some(Ok(answer))) if id_of(&answer) == id => return Ok(answer),
                 Some(_) => {} // of an earlier life
@@ -129,7 +132,12 @@ impl ReadStore for Remote {
             reverse: scan.reverse,
         };
         let answer = ends.ask(&request, id, |a: &PageMsg| a.id)?;
-        let PageMsg { entries, next, failure, .. } = answer;
+        let PageMsg {
+            entries,
+            next,
+            failure,
+            ..
+        } = answer;
         failure.map_or(Ok(Page { entries, next }), |f| Err(self.store_error(f)))
     }
 }

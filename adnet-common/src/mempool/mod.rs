@@ -80,7 +80,11 @@ impl<T> Mempool<T> {
 
     pub fn get(&self, id: &Hash) -> Option<&Arc<VerifiedTx<T>>> {
         let (sender, nonce) = self.by_id.get(id)?;
-        self.senders.get(sender)?.txs.get(nonce).map(|entry| &entry.tx)
+        self.senders
+            .get(sender)?
+            .txs
+            .get(nonce)
+            .map(|entry| &entry.tx)
     }
 
     /// The verified transaction with exactly these bytes, so that none is verified twice.
@@ -149,11 +153,17 @@ impl<T> Mempool<T> {
         };
         let why = "the mempool is full of transactions that pay more";
         if tx.raw.len() > self.limits.max_bytes {
-            return Err(TxError::new("MEMPOOL_FULL", "larger than the whole mempool"));
+            return Err(TxError::new(
+                "MEMPOOL_FULL",
+                "larger than the whole mempool",
+            ));
         }
         while full(self) {
             // Only the last of a sender goes, so that nothing behind it is stranded.
-            let lasts = self.senders.iter().filter(|(sender, _)| **sender != tx.sender);
+            let lasts = self
+                .senders
+                .iter()
+                .filter(|(sender, _)| **sender != tx.sender);
             let lasts = lasts.filter_map(|(_, q)| q.txs.last_key_value());
             let cheapest = lasts.map(|(_, e)| (e.tx.priority, e.tx.id)).min();
             match cheapest {
@@ -168,8 +178,14 @@ impl<T> Mempool<T> {
         let Some((sender, nonce)) = self.by_id.remove(id) else {
             return;
         };
-        let queue = self.senders.get_mut(&sender).expect("an indexed sender has a queue");
-        let entry = queue.txs.remove(&nonce).expect("an indexed nonce is queued");
+        let queue = self
+            .senders
+            .get_mut(&sender)
+            .expect("an indexed sender has a queue");
+        let entry = queue
+            .txs
+            .remove(&nonce)
+            .expect("an indexed nonce is queued");
         self.bytes -= entry.tx.raw.len();
         self.by_digest.remove(&digest(&entry.tx.raw));
         if queue.txs.is_empty() {

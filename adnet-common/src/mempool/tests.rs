@@ -30,13 +30,21 @@ fn at(account_nonce: u64) -> Admission {
 
 fn nonces(pool: &Mempool<()>) -> Vec<(u8, u64)> {
     let candidates = pool.candidates(100, 1_000);
-    candidates.iter().map(|tx| (tx.sender[0], tx.nonce)).collect()
+    candidates
+        .iter()
+        .map(|tx| (tx.sender[0], tx.nonce))
+        .collect()
 }
 
 #[test]
 fn senders_go_by_fee_and_each_by_nonce() {
     let mut pool = Mempool::new(LIMITS);
-    for tx in [tx(1, 1, 90, 10), tx(1, 0, 5, 10), tx(2, 7, 10, 10), tx(3, 3, 99, 10)] {
+    for tx in [
+        tx(1, 1, 90, 10),
+        tx(1, 0, 5, 10),
+        tx(2, 7, 10, 10),
+        tx(3, 3, 99, 10),
+    ] {
         let account = if tx.sender[0] == 2 { 7 } else { 0 };
         pool.insert(0, tx, at(account)).unwrap();
     }
@@ -65,7 +73,8 @@ fn when_full_the_cheapest_last_one_goes() {
     for sender in 0..4 {
         for nonce in 0..2 {
             let priority = 10 + u128::from(sender) + u128::from(1 - nonce);
-            pool.insert(0, tx(sender, nonce, priority, 10), at(0)).unwrap();
+            pool.insert(0, tx(sender, nonce, priority, 10), at(0))
+                .unwrap();
         }
     }
     let error = pool.insert(0, tx(9, 0, 10, 10), at(0)).unwrap_err();
@@ -74,7 +83,10 @@ fn when_full_the_cheapest_last_one_goes() {
     assert_eq!(pool.len(), 8);
     assert!(!nonces(&pool).contains(&(0, 1)));
     let many = (0..5).map(|n| pool.insert(0, tx(8, n, 99, 1), at(0)));
-    assert_eq!(many.last().unwrap().unwrap_err().code, "TOO_MANY_FROM_SENDER");
+    assert_eq!(
+        many.last().unwrap().unwrap_err().code,
+        "TOO_MANY_FROM_SENDER"
+    );
 }
 
 #[test]

@@ -70,13 +70,31 @@ impl AttestationMsg {
 
 impl ReplyMsg {
     pub fn new(id: u64, proof: StateProof) -> Self {
-        let StateProof { height, value, proof } = proof;
-        Self { id, height, value, proof }
+        let StateProof {
+            height,
+            value,
+            proof,
+        } = proof;
+        Self {
+            id,
+            height,
+            value,
+            proof,
+        }
     }
 
     pub fn into_exchange(self) -> Exchange {
-        let Self { id, height, value, proof } = self;
-        let proof = StateProof { height, value, proof };
+        let Self {
+            id,
+            height,
+            value,
+            proof,
+        } = self;
+        let proof = StateProof {
+            height,
+            value,
+            proof,
+        };
         Exchange::Reply { id, proof }
     }
 }

@@ -143,7 +143,10 @@ mod tests {
 
     #[test]
     fn a_message_too_large_for_its_slot_is_told() {
-        let message = QueryMsg { id: 1, key: vec![7; 100] };
+        let message = QueryMsg {
+            id: 1,
+            key: vec![7; 100],
+        };
         assert_eq!(message.write_into(&mut [0; 64]), None);
         let bytes = message.to_bytes();
         assert_eq!(QueryMsg::read(&bytes), Ok(message));

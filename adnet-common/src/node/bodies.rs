@@ -40,7 +40,9 @@ impl<A: Application> Bodies<A> {
     pub fn add(&mut self, block: Block) {
         let verdict = Verdict::Unknown;
         let hash = block.hash();
-        self.known.entry(hash).or_insert(Candidate { block, verdict });
+        self.known
+            .entry(hash)
+            .or_insert(Candidate { block, verdict });
     }
 
     /// Whether a block of `height` from a peer may be kept, with the tip at `tip`.

@@ -24,11 +24,7 @@ const CLOCK_TOLERANCE_MS: u64 = 500;
 impl<A: Application> Node<A> {
     /// Opens the chain on what `host` has stored. First start and restart are the same code: an
     /// empty store gets the genesis block, and the node goes on after the last committed one.
-    pub fn open(
-        config: NodeConfig,
-        now_ms: u64,
-        host: &mut dyn Host,
-    ) -> Result<Self, NodeFault> {
+    pub fn open(config: NodeConfig, now_ms: u64, host: &mut dyn Host) -> Result<Self, NodeFault> {
         let genesis = config.genesis;
         let genesis_hash = genesis.hash();
         let keys = genesis.validators.iter().map(|v| (v.public_key, v.power));
@@ -83,10 +79,7 @@ impl<A: Application> Node<A> {
     }
 }
 
-fn stored_block<A: Application>(
-    host: &dyn Host,
-    height: u64,
-) -> Result<CommittedBlock, NodeFault> {
+fn stored_block<A: Application>(host: &dyn Host, height: u64) -> Result<CommittedBlock, NodeFault> {
     let block = ledger::block_at(host, A::CHAIN, height)?;
     Ok(block.expect("the tip is written in the batch of its block"))
 }
@@ -132,11 +125,21 @@ fn parameters(chain: ChainId, genesis: &Genesis) -> (Cadence, BlockLimits) {
     let (interval_ms, max_lag_ms, max_bytes, max_txs) = match chain {
         ChainId::Alpha => {
             let a = &genesis.alpha;
-            (a.block_interval_ms, a.max_lag_ms, a.max_block_bytes, a.max_block_txs as usize)
+            (
+                a.block_interval_ms,
+                a.max_lag_ms,
+                a.max_block_bytes,
+                a.max_block_txs as usize,
+            )
         }
         ChainId::Delta => {
             let d = &genesis.delta;
-            (d.block_interval_ms, d.max_lag_ms, d.max_block_bytes, MAX_TXS)
+            (
+                d.block_interval_ms,
+                d.max_lag_ms,
+                d.max_block_bytes,
+                MAX_TXS,
+            )
         }
     };
     let cadence = Cadence {

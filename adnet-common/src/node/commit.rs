@@ -22,7 +22,11 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let (height, hash) = (certificate.height, certificate.value);
-        assert_eq!(height, self.tip.height + 1, "heights are decided one after the other");
+        assert_eq!(
+            height,
+            self.tip.height + 1,
+            "heights are decided one after the other"
+        );
         let candidate = self.bodies.known.remove(&hash);
         let candidate = candidate.expect("the engine decides only what the host has stored");
         let block = candidate.block;
@@ -49,7 +53,11 @@ impl<A: Application> Node<A> {
 
         self.app.apply(executed.pending);
         let CommittedBlock { block, certificate } = committed;
-        let ids = block.body.txs.iter().filter_map(|raw| self.mempool.verified(raw));
+        let ids = block
+            .body
+            .txs
+            .iter()
+            .filter_map(|raw| self.mempool.verified(raw));
         let included: Vec<_> = ids.map(|tx| tx.id).collect();
         self.tip = block.header;
         self.tip_hash = hash;

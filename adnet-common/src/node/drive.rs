@@ -53,7 +53,11 @@ impl<A: Application> Node<A> {
                     && let Some(hash) = self.build(now_ms, round, host)?
                 {
                     self.spread(&hash, outputs);
-                    events.push_back(Event::Propose { height, round, hash });
+                    events.push_back(Event::Propose {
+                        height,
+                        round,
+                        hash,
+                    });
                 }
             }
             Action::NeedBlock(block) => {
@@ -61,12 +65,12 @@ impl<A: Application> Node<A> {
                 events.extend(self.answer_needed(now_ms, host)?);
             }
             Action::Restream(block) => self.spread(&block.hash, outputs),
-            Action::CheckSynced { peer, block, body, .. } => {
-                match self.accept_synced(block, &body, host)? {
-                    Some(event) => events.push_back(event),
-                    None => self.distrust(peer, outputs),
-                }
-            }
+            Action::CheckSynced {
+                peer, block, body, ..
+            } => match self.accept_synced(block, &body, host)? {
+                Some(event) => events.push_back(event),
+                None => self.distrust(peer, outputs),
+            },
             Action::RejectSynced(peer) => self.distrust(peer, outputs),
             Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
             Action::Finalized { evidence, .. } => {
@@ -105,7 +109,11 @@ impl<A: Application> Node<A> {
             tracing::info!(chain = %A::CHAIN, height, entries = wal.len(), "replaying the consensus log");
         }
         let validators = self.validators.clone();
-        let start = Event::StartHeight { height, validators, wal };
+        let start = Event::StartHeight {
+            height,
+            validators,
+            wal,
+        };
         self.drive(now_ms, start, host, outputs)?;
         self.feed_fetched(now_ms, host, outputs)
     }
@@ -127,7 +135,9 @@ impl<A: Application> Node<A> {
             Ok::<_, StoreError>(())
         })?;
         for (key, value) in built {
-            let round = key.last_chunk::<4>().map(|round| u32::from_be_bytes(*round));
+            let round = key
+                .last_chunk::<4>()
+                .map(|round| u32::from_be_bytes(*round));
             let hash = <[u8; 32]>::try_from(value).map(Hash);
             if let (Some(round), Ok(hash)) = (round, hash)
                 && self.bodies.known.contains_key(&hash)
@@ -154,7 +164,11 @@ impl<A: Application> Node<A> {
             }
             let valid = self.judge(now_ms, &block.hash, block.proposer.0, host)?;
             let origin = Origin::Consensus;
-            events.push(Event::Block { block, valid, origin });
+            events.push(Event::Block {
+                block,
+                valid,
+                origin,
+            });
         }
         Ok(events)
     }
@@ -212,7 +226,11 @@ impl<A: Application> Node<A> {
             candidate.verdict = Verdict::Valid(Box::new(executed));
         }
         let (valid, origin) = (true, Origin::Sync);
-        Ok(Some(Event::Block { block, valid, origin }))
+        Ok(Some(Event::Block {
+            block,
+            valid,
+            origin,
+        }))
     }
 
     fn spread(&self, hash: &Hash, outputs: &mut Vec<Output<A>>) {

@@ -50,13 +50,25 @@ pub enum Exchange {
     /// A message of a block whose finality proof was sent before.
     Attestation(Attestation),
     /// "Prove this key of your committed state."
-    Query { id: u64, key: Vec<u8> },
-    Reply { id: u64, proof: StateProof },
+    Query {
+        id: u64,
+        key: Vec<u8>,
+    },
+    Reply {
+        id: u64,
+        proof: StateProof,
+    },
     /// "Send me your messages from this sequence on": after an attach, a gap, or silence.
-    Resume { next_sequence: u64 },
+    Resume {
+        next_sequence: u64,
+    },
 }
 
 /// What happens to a node.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, never kept in numbers"
+)]
 pub enum Input<A: Application> {
     /// Time has passed: fire what is due.
     Tick,
@@ -70,9 +82,20 @@ pub enum Input<A: Application> {
 }
 
 /// What a node asks of the outside. Durable effects went through the [`Host`] before.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, never kept in numbers"
+)]
 pub enum Output<A: Application> {
-    Broadcast { class: Class, bytes: Vec<u8> },
-    Send { peer: Peer, class: Class, bytes: Vec<u8> },
+    Broadcast {
+        class: Class,
+        bytes: Vec<u8>,
+    },
+    Send {
+        peer: Peer,
+        class: Class,
+        bytes: Vec<u8>,
+    },
     /// This peer served a bad block or certificate.
     Distrust(Peer),
     /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].

@@ -85,7 +85,8 @@ impl<A: Application> Node<A> {
         outputs.push(Output::Sibling(Exchange::Resume { next_sequence }));
         self.expire_queries(now_ms);
         self.timers.cancel(Timer::Resume);
-        self.timers.set(now_ms.saturating_add(RESUME_EVERY_MS), Timer::Resume);
+        self.timers
+            .set(now_ms.saturating_add(RESUME_EVERY_MS), Timer::Resume);
     }
 
     /// Sends our messages from `sequence` on, each with the finality proof of its block before it.
@@ -166,7 +167,10 @@ impl<A: Application> Node<A> {
     }
 
     fn expire_queries(&mut self, now_ms: u64) {
-        let late = self.queries.open.extract_if(.., |_, q| q.deadline_ms <= now_ms);
+        let late = self
+            .queries
+            .open
+            .extract_if(.., |_, q| q.deadline_ms <= now_ms);
         for (_, query) in late {
             let why = "no answer within two seconds";
             let _ = query.reply.send(Err(SiblingError::Unavailable(why)));

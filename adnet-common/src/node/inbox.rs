@@ -60,7 +60,9 @@ impl Inbox {
 
     /// A verified proof of that height, if it is still kept.
     pub fn recent_proof(&self, height: u64) -> Option<&FinalityProof> {
-        self.recent.get(&height).or_else(|| self.proofs.get(&height))
+        self.recent
+            .get(&height)
+            .or_else(|| self.proofs.get(&height))
     }
 
     /// Whether `sequence` is of use: not consumed, not here, and there is room.
@@ -73,7 +75,8 @@ impl Inbox {
     /// Adds a verified attestation with the verified proof of its height.
     pub fn add(&mut self, attestation: Attestation, proof: FinalityProof) {
         self.proofs.entry(attestation.height).or_insert(proof);
-        self.waiting.insert(attestation.message.sequence, attestation);
+        self.waiting
+            .insert(attestation.message.sequence, attestation);
     }
 
     /// The next attestations in order, at most `max`, each with its proof's place.
@@ -91,7 +94,9 @@ impl Inbox {
         heights.dedup();
         let proof = |height: &u64| {
             let proof = self.proofs.get(height);
-            proof.expect("an attestation is added with its proof").clone()
+            proof
+                .expect("an attestation is added with its proof")
+                .clone()
         };
         heights.iter().map(proof).collect()
     }

@@ -36,14 +36,25 @@ impl<A: Application> Node<A> {
         };
         let mut waiting = self.inbox.next(self.limits.max_attestations);
         let inbox_bytes = self.inbox_bytes(&waiting);
-        let room = self.limits.max_bytes.saturating_sub(BLOCK_OVERHEAD_BYTES + inbox_bytes);
+        let room = self
+            .limits
+            .max_bytes
+            .saturating_sub(BLOCK_OVERHEAD_BYTES + inbox_bytes);
         let candidates = self.mempool.candidates(self.limits.max_txs, room);
         let proposed = self.app.propose(host, &context, &candidates, &waiting)?;
-        let rejected: Vec<Hash> = proposed.rejected.iter().map(|(i, _)| candidates[*i].id).collect();
+        let rejected: Vec<Hash> = proposed
+            .rejected
+            .iter()
+            .map(|(i, _)| candidates[*i].id)
+            .collect();
         self.mempool.reject(&rejected);
         waiting.truncate(proposed.attestations);
         let body = Body {
-            txs: proposed.included.iter().map(|i| candidates[*i].raw.clone()).collect(),
+            txs: proposed
+                .included
+                .iter()
+                .map(|i| candidates[*i].raw.clone())
+                .collect(),
             inbox: BlockInbox {
                 proofs: self.inbox.proofs_of(&waiting),
                 attestations: waiting,
@@ -95,18 +106,30 @@ impl<A: Application> Node<A> {
         proposer: [u8; 32],
         host: &mut dyn Host,
     ) -> Result<bool, NodeFault> {
-        let candidate = self.bodies.known.get(hash).expect("a judged block is known");
+        let candidate = self
+            .bodies
+            .known
+            .get(hash)
+            .expect("a judged block is known");
         match &candidate.verdict {
             Verdict::Valid(_) => return Ok(true),
             Verdict::Invalid => return Ok(false),
             Verdict::Unknown => {}
         }
         let header = &candidate.block.header;
-        let in_time = self.cadence.accepts(self.tip.time_ms, header.time_ms, now_ms);
+        let in_time = self
+            .cadence
+            .accepts(self.tip.time_ms, header.time_ms, now_ms);
         let outcome = if header.proposer != proposer {
-            Err(InvalidBlock::new("WRONG_PROPOSER", "another validator proposes here"))
+            Err(InvalidBlock::new(
+                "WRONG_PROPOSER",
+                "another validator proposes here",
+            ))
         } else if !in_time {
-            Err(InvalidBlock::new("WRONG_TIME", "the time is not on the schedule"))
+            Err(InvalidBlock::new(
+                "WRONG_TIME",
+                "the time is not on the schedule",
+            ))
         } else {
             self.execute(&candidate.block, host)?
         };
@@ -148,9 +171,15 @@ impl<A: Application> Node<A> {
             Err(error) => return Ok(Err(error)),
         };
         let check = if executed.state_root != header.state_root {
-            Err(InvalidBlock::new("WRONG_STATE_ROOT", "execution leads to another state root"))
+            Err(InvalidBlock::new(
+                "WRONG_STATE_ROOT",
+                "execution leads to another state root",
+            ))
         } else if outbox_root(&executed.outbox) != header.outbox_root {
-            Err(InvalidBlock::new("WRONG_OUTBOX_ROOT", "execution sends other messages"))
+            Err(InvalidBlock::new(
+                "WRONG_OUTBOX_ROOT",
+                "execution sends other messages",
+            ))
         } else {
             Ok(executed)
         };
@@ -159,27 +188,64 @@ impl<A: Application> Node<A> {
 
     /// Everything that needs no execution. Returns the verified transactions.
     fn check_structure(&self, block: &Block) -> Result<Vec<Arc<VerifiedTx<A::Tx>>>, InvalidBlock> {
-        let Header { chain, genesis, height, parent, next_validators, .. } = &block.header;
+        let Header {
+            chain,
+            genesis,
+            height,
+            parent,
+            next_validators,
+            ..
+        } = &block.header;
         let body = &block.body;
         let require = |holds: bool, code, why: &str| {
-            holds.then_some(()).ok_or_else(|| InvalidBlock::new(code, why))
+            holds
+                .then_some(())
+                .ok_or_else(|| InvalidBlock::new(code, why))
         };
-        require(*chain == A::CHAIN, "WRONG_CHAIN", "a block of the other chain")?;
-        require(*genesis == self.genesis_hash, "WRONG_NETWORK", "a block of another network")?;
-        require(*height == self.tip.height + 1, "WRONG_HEIGHT", "not the next height")?;
-        require(*parent == self.tip_hash, "WRONG_PARENT", "it does not follow our tip")?;
+        require(
+            *chain == A::CHAIN,
+            "WRONG_CHAIN",
+            "a block of the other chain",
+        )?;
+        require(
+            *genesis == self.genesis_hash,
+            "WRONG_NETWORK",
+            "a block of another network",
+        )?;
+        require(
+            *height == self.tip.height + 1,
+            "WRONG_HEIGHT",
+            "not the next height",
+        )?;
+        require(
+            *parent == self.tip_hash,
+            "WRONG_PARENT",
+            "it does not follow our tip",
+        )?;
         let set = self.validators.validators_hash();
-        require(*next_validators == set, "WRONG_VALIDATORS", "the validator set is another")?;
+        require(
+            *next_validators == set,
+            "WRONG_VALIDATORS",
+            "the validator set is another",
+        )?;
         let fits = block.encode().len() <= self.limits.max_bytes
             && body.txs.len() <= self.limits.max_txs
             && body.inbox.attestations.len() <= self.limits.max_attestations;
         require(fits, "BLOCK_TOO_LARGE", "over the bounds of the genesis")?;
-        require(body.evidence.is_empty(), "EVIDENCE_UNSUPPORTED", "blocks carry no evidence yet")?;
+        require(
+            body.evidence.is_empty(),
+            "EVIDENCE_UNSUPPORTED",
+            "blocks carry no evidence yet",
+        )?;
         let heights: Vec<u64> = body.inbox.attestations.iter().map(|a| a.height).collect();
         let proved: Vec<u64> = body.inbox.proofs.iter().map(|p| p.header.height).collect();
         let ordered = proved.windows(2).all(|w| w[0] < w[1]);
         let all_used = proved.iter().all(|h| heights.contains(h));
-        require(ordered && all_used, "WRONG_PROOFS", "finality proofs are not one per height")?;
+        require(
+            ordered && all_used,
+            "WRONG_PROOFS",
+            "finality proofs are not one per height",
+        )?;
         self.light
             .verify_inbox(&body.inbox.proofs, &body.inbox.attestations)
             .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;

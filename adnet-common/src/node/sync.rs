@@ -72,7 +72,8 @@ impl Message {
 impl<A: Application> Node<A> {
     pub(super) fn announce(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
         self.announce_tip(outputs);
-        self.timers.set(now_ms.saturating_add(STATUS_EVERY_MS), Timer::Status);
+        self.timers
+            .set(now_ms.saturating_add(STATUS_EVERY_MS), Timer::Status);
     }
 
     pub(super) fn announce_tip(&self, outputs: &mut Vec<Output<A>>) {
@@ -182,7 +183,11 @@ impl<A: Application> Node<A> {
             return Ok(());
         };
         let body = block.block.encode();
-        let event = Event::Synced { peer, certificate, body };
+        let event = Event::Synced {
+            peer,
+            certificate,
+            body,
+        };
         self.drive(now_ms, event, host, outputs)
     }
 

@@ -80,7 +80,12 @@ impl<A: Application> ChainLoop<A> {
     }
 
     fn step(&mut self, input: Input<A>) -> Result<(), WorkerFault> {
-        let Self { node, links, outputs, .. } = self;
+        let Self {
+            node,
+            links,
+            outputs,
+            ..
+        } = self;
         node.step(unix_ms(), input, &mut links.data, outputs)?;
         self.send_outputs()
     }
@@ -88,7 +93,9 @@ impl<A: Application> ChainLoop<A> {
     /// Whether the supervisor asks to stop.
     fn take_control(&mut self) -> Result<bool, WorkerFault> {
         let received = self.links.control_down.receive(|r| r.kind == StopMsg::KIND);
-        let asked = received.map_err(|error| fault("control", error))?.unwrap_or(false);
+        let asked = received
+            .map_err(|error| fault("control", error))?
+            .unwrap_or(false);
         Ok(asked || self.links.heartbeat.stop_requested().unwrap_or(false))
     }
 
@@ -96,7 +103,13 @@ impl<A: Application> ChainLoop<A> {
         let mut worked = false;
         for _ in 0..TURN {
             // The message is released after the step, so a death in it delivers it again.
-            let Self { node, links, outputs, figures, .. } = self;
+            let Self {
+                node,
+                links,
+                outputs,
+                figures,
+                ..
+            } = self;
             let (data, down) = (&mut links.data, &mut links.network_down);
             let received = down.receive(|r| {
                 let read = (r.kind == NetworkInMsg::KIND).then(|| NetworkInMsg::read(r.payload));
@@ -124,7 +137,13 @@ impl<A: Application> ChainLoop<A> {
     fn take_sibling(&mut self) -> Result<bool, WorkerFault> {
         let mut worked = false;
         for _ in 0..TURN {
-            let Self { node, links, outputs, figures, .. } = self;
+            let Self {
+                node,
+                links,
+                outputs,
+                figures,
+                ..
+            } = self;
             let data = &mut links.data;
             let Some((_, from_sibling)) = &mut links.attest else {
                 return Ok(false);
@@ -163,13 +182,18 @@ impl<A: Application> ChainLoop<A> {
         let is_empty = outputs.is_empty();
         for output in outputs {
             match output {
-                Output::Broadcast { class, bytes } => self.to_network(None, class, bytes)?,
-                Output::Send { peer, class, bytes } => self.to_network(Some(peer), class, bytes)?,
+                Output::Broadcast { class, bytes } => self.send_network(None, class, bytes)?,
+                Output::Send { peer, class, bytes } => {
+                    self.send_network(Some(peer), class, bytes)?
+                }
                 Output::Distrust(peer) => {
-                    let sent = self.links.network_up.push(&PeerMsg { peer }, Duration::ZERO);
+                    let sent = self
+                        .links
+                        .network_up
+                        .push(&PeerMsg { peer }, Duration::ZERO);
                     self.count_network(sent)?;
                 }
-                Output::Sibling(exchange) => self.to_sibling(exchange)?,
+                Output::Sibling(exchange) => self.send_sibling(exchange)?,
                 Output::Committed {
                     snapshot,
                     transactions,
@@ -185,7 +209,7 @@ impl<A: Application> ChainLoop<A> {
         Ok(())
     }
 
-    fn to_network(
+    fn send_network(
         &mut self,
         peer: Option<[u8; 32]>,
         class: Class,
@@ -210,7 +234,7 @@ impl<A: Application> ChainLoop<A> {
     }
 
     /// Never waits for the other chain: what its ring has no room for, it asks for again.
-    fn to_sibling(&mut self, exchange: Exchange) -> Result<(), WorkerFault> {
+    fn send_sibling(&mut self, exchange: Exchange) -> Result<(), WorkerFault> {
         let Some((to_sibling, _)) = &mut self.links.attest else {
             return Ok(());
         };
@@ -281,7 +305,13 @@ impl<A: Application> ChainLoop<A> {
         let beat_ms = now_ms + BEAT_EVERY_MS;
         let until_ms = self.node.next_deadline_ms().unwrap_or(beat_ms).min(beat_ms);
         let timeout_ms = until_ms.saturating_sub(now_ms);
-        let Links { control_down, network_down, attest, doorbell, .. } = &mut self.links;
+        let Links {
+            control_down,
+            network_down,
+            attest,
+            doorbell,
+            ..
+        } = &mut self.links;
         let mut may_sleep = control_down.ring().arm_doorbell();
         may_sleep &= network_down.ring().arm_doorbell();
         if let Some((_, from_sibling)) = attest {
@@ -290,9 +320,13 @@ impl<A: Application> ChainLoop<A> {
         if may_sleep && timeout_ms > 0 {
             let timeout = Timespec {
                 tv_sec: 0,
-                tv_nsec: (timeout_ms * 1_000_000).try_into().expect("at most one beat"),
+                tv_nsec: (timeout_ms * 1_000_000)
+                    .try_into()
+                    .expect("at most one beat"),
             };
-            let doorbell = doorbell.as_ref().expect("the doorbells are set before a worker runs");
+            let doorbell = doorbell
+                .as_ref()
+                .expect("the doorbells are set before a worker runs");
             let mut fds = [PollFd::new(doorbell, PollFlags::IN)];
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -332,7 +366,9 @@ fn read_exchange(
                 return None;
             }
             let decoded = Attestation::decode(&message.attestation);
-            return decoded.map(Exchange::Attestation).map_or_else(|e| bad(figures, &e), Some);
+            return decoded
+                .map(Exchange::Attestation)
+                .map_or_else(|e| bad(figures, &e), Some);
         }
         FinalityMsg::KIND => {
             let message = FinalityMsg::read(payload);
@@ -342,7 +378,10 @@ fn read_exchange(
                 Err(error) => bad(figures, &error),
             };
         }
-        QueryMsg::KIND => QueryMsg::read(payload).map(|m| Exchange::Query { id: m.id, key: m.key }),
+        QueryMsg::KIND => QueryMsg::read(payload).map(|m| Exchange::Query {
+            id: m.id,
+            key: m.key,
+        }),
         ReplyMsg::KIND => ReplyMsg::read(payload).map(ReplyMsg::into_exchange),
         ResumeMsg::KIND => ResumeMsg::read(payload).map(|m| Exchange::Resume {
             next_sequence: m.next_sequence,

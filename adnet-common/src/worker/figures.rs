@@ -45,7 +45,10 @@ impl Figures {
                 "adnet_sibling_height",
                 "Height of the other chain that the light client has verified.",
             )?,
-            mempool_txs: gauge("adnet_mempool_transactions", "Transactions that wait for a block.")?,
+            mempool_txs: gauge(
+                "adnet_mempool_transactions",
+                "Transactions that wait for a block.",
+            )?,
             mempool_bytes: gauge("adnet_mempool_bytes", "Bytes of the waiting transactions.")?,
             inbox_waiting: gauge(
                 "adnet_inbox_waiting",
@@ -64,7 +67,9 @@ impl Figures {
             attestation_delay: histogram(
                 "adnet_attestation_delay_seconds",
                 "Time of an attestation from the other chain's ring end to our inbox.",
-                &[1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1],
+                &[
+                    1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1,
+                ],
             )?,
             sibling_dropped: counter(
                 "adnet_sibling_dropped_total",
@@ -99,7 +104,10 @@ impl Figures {
             kind: f.kind.as_byte(),
             lines: f.lines,
         };
-        let families = gather_text(&self.registry).into_iter().map(family).collect();
+        let families = gather_text(&self.registry)
+            .into_iter()
+            .map(family)
+            .collect();
         MetricsMsg { families }
     }
 }

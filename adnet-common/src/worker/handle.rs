@@ -110,6 +110,28 @@ impl<A: Application> Clone for ChainHandle<A> {
     }
 }
 
+impl<A: Application> ChainHandle<A> {
+    /// A handle without a worker: whoever holds the receiver plays the chain's thread. For tests
+    /// of the API's routes.
+    pub fn detached(
+        rules: A::Rules,
+        snapshot: Snapshot<A>,
+        reader: Arc<dyn ReadStore + Send + Sync>,
+    ) -> (Self, std::sync::mpsc::Receiver<Request<A>>) {
+        let (requests, receiver) = std::sync::mpsc::sync_channel(64);
+        let (_, heights) = watch::channel(snapshot.status.height);
+        let inner = Arc::new(Inner {
+            rules,
+            requests,
+            wake: Box::new(|| {}),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            reader,
+            heights,
+        });
+        (Self { inner }, receiver)
+    }
+}
+
 const BUSY: &str = "the node is busy: send it again in a moment";
 
 impl<A: Application> ChainHandle<A> {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 /// A worker cannot join its supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    #[error("this worker and its supervisor are of different builds: message schema {ours} here, {theirs} there")]
+    #[error(
+        "this worker and its supervisor are of different builds: message schema {ours} here, {theirs} there"
+    )]
     Schema { ours: Hash, theirs: Hash },
     #[error("ring {name}: {error}")]
     Ring { name: String, error: ShmError },
@@ -51,7 +53,12 @@ impl Links {
         };
         let remote = |up: &RingEnd, down: &RingEnd| {
             let (requests, answers) = (Sender::new(producer(up)?), Receiver::new(consumer(down)?));
-            Ok(Remote::new(launch.chain, requests, answers, launch.incarnation))
+            Ok(Remote::new(
+                launch.chain,
+                requests,
+                answers,
+                launch.incarnation,
+            ))
         };
         let beat = &rings.heartbeat;
         let heartbeat = Heartbeat::attach(&beat.name, beat.ring_id, beat.epoch);

@@ -63,7 +63,10 @@ pub fn run_worker<A: Application>(
     let api_metrics = ApiMetrics::new(&registry)?;
     let (sender, requests) = mpsc::sync_channel(REQUEST_QUEUE);
     let (heights, heights_seen) = watch::channel(node.tip().height);
-    let doorbell = links.doorbell.as_ref().expect("the doorbells are set before a worker runs");
+    let doorbell = links
+        .doorbell
+        .as_ref()
+        .expect("the doorbells are set before a worker runs");
     let bell = doorbell.try_clone().map_err(WorkerError::Api)?;
     let shared = Arc::new(Inner {
         rules,
@@ -76,7 +79,9 @@ pub fn run_worker<A: Application>(
         reader: Arc::clone(&links.query) as _,
         heights: heights_seen,
     });
-    let handle = ChainHandle { inner: Arc::clone(&shared) };
+    let handle = ChainHandle {
+        inner: Arc::clone(&shared),
+    };
     let (stop, stopping) = watch::channel(false);
     let server = {
         let router = router(handle);
@@ -123,7 +128,10 @@ pub fn run_worker<A: Application>(
         metrics_due_ms: 0,
     };
     let ended = chain_loop.run();
-    chain_loop.links.heartbeat.beat(STATE_STOPPING, chain_loop.steps);
+    chain_loop
+        .links
+        .heartbeat
+        .beat(STATE_STOPPING, chain_loop.steps);
     // No more requests are taken: those that wait are answered with an error when this drops them.
     stop.send_replace(true);
     drop(chain_loop.requests);

@@ -5,7 +5,7 @@ use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
 use alloy_consensus::Transaction as _;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, keccak256};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
@@ -140,16 +140,31 @@ pub(super) struct SendBody {
 #[derive(Serialize)]
 struct SentBody {
     hash: Hash,
-    /// In the mempool; `GET /v1/transactions/{hash}` says when it is final.
+    /// `pending` in the mempool, `final` if a block had it before.
     status: &'static str,
 }
 
 pub(super) async fn send(State(api): State<Api>, ApiJson(sent): ApiJson<SendBody>) -> ApiResult {
     let digits = sent.raw.strip_prefix("0x").unwrap_or(&sent.raw);
     let raw = hex::decode(digits).map_err(|_| ApiError::invalid("`raw` is not hexadecimal"))?;
-    let hash = api.signatures.run(api.chain.submit(raw)).await??;
-    Ok(ok(SentBody {
-        hash,
-        status: "pending",
-    }))
+    let hash = Hash(keccak256(&raw).0);
+    match api.signatures.run(api.chain.submit(raw)).await? {
+        Ok(hash) => Ok(ok(SentBody {
+            hash,
+            status: "pending",
+        })),
+        // One that is in a block already was not refused, it is done.
+        Err(error) if error.code == "NONCE_TOO_LOW" && is_final(&api, hash).await? => {
+            Ok(ok(SentBody {
+                hash,
+                status: "final",
+            }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn is_final(api: &Api, hash: Hash) -> Result<bool, ApiError> {
+    let place = api.read(move |store| Ok(history::place_of(store, &hash)?));
+    Ok(place.await?.is_some())
 }

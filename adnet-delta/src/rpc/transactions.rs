@@ -40,8 +40,15 @@ async fn send_raw(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     if rpc.chain.pending(id).await.is_some() {
         return Err(RpcError::server("already known"));
     }
-    let sent = rpc.signatures.run(rpc.chain.submit(raw.to_vec())).await??;
-    Ok(json!(B256::new(sent.0)))
+    match rpc.signatures.run(rpc.chain.submit(raw.to_vec())).await? {
+        Ok(sent) => Ok(json!(B256::new(sent.0))),
+        Err(error) if error.code == "NONCE_TOO_LOW" => {
+            let place = rpc.read(move |store| history::place_of(store, &id)).await?;
+            let error = place.map_or(error.into(), |_| RpcError::server("already known"));
+            Err(error)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A transaction of a block.

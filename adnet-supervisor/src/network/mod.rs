@@ -273,7 +273,10 @@ impl Drop for Network {
         // With the last sender gone the threads hand over what has arrived, and end.
         self.nodes.clear();
         let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
-        let threads = self.threads.get_mut().expect("nobody panics while holding the threads");
+        let threads = self
+            .threads
+            .get_mut()
+            .expect("nobody panics while holding the threads");
         for thread in threads.iter() {
             if !thread.wait(deadline.saturating_duration_since(Instant::now())) {
                 tracing::warn!("the receiver of network messages is blocked; its thread is left");

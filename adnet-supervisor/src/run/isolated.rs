@@ -91,5 +91,8 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
 
 fn stop(shared: &Shared, chain: ChainId, config: &Config) {
     shared.state.set_stopping();
-    shared.ask_to_stop(chain, Duration::from_millis(config.supervisor.shutdown_deadline_ms));
+    shared.ask_to_stop(
+        chain,
+        Duration::from_millis(config.supervisor.shutdown_deadline_ms),
+    );
 }

@@ -35,5 +35,7 @@ pub fn run(args: RunArgs, loaded: Loaded) -> anyhow::Result<ExitCode> {
         Role::Alpha => isolated::run(adnet_common::chain_id::ChainId::Alpha, loaded.config)?,
         Role::Delta => isolated::run(adnet_common::chain_id::ChainId::Delta, loaded.config)?,
     };
-    Ok(ExitCode::from(u8::try_from(code).expect("exit codes are bytes")))
+    Ok(ExitCode::from(
+        u8::try_from(code).expect("exit codes are bytes"),
+    ))
 }

@@ -4,13 +4,14 @@
 //! dead worker has left in a ring is served before what its successor says, because it came first.
 
 use super::events::{Event, Events};
-use crate::network::{self, Network};
 use crate::metrics::WorkerMetrics;
-use crate::node_state::NodeState;
+use crate::network::{self, Network};
+use crate::node_state::{ChainProgress, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::Store;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::{SignError, SignRequest, Step, WalEntry};
+use adnet_common::hash::Hash;
 use adnet_common::ipc::{LinkError, Received, Receiver, Sender};
 use adnet_common::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, MessageError, MetricsMsg,
@@ -79,7 +80,9 @@ pub struct StoreService {
 impl StoreService {
     pub fn run(self, receiver: Receiver, mut answers: Sender, stop: &AtomicBool) {
         let ring = if self.is_data { "data" } else { "query" };
-        serve(ring, self.chain, receiver, stop, |r| self.answer(&r, &mut answers));
+        serve(ring, self.chain, receiver, stop, |r| {
+            self.answer(&r, &mut answers)
+        });
     }
 
     fn answer(&self, r: &Received<'_>, answers: &mut Sender) -> Result<(), MessageError> {
@@ -88,7 +91,9 @@ impl StoreService {
             ScanMsg::KIND => self.reply(answers, &self.scan(ScanMsg::read(r.payload)?)),
             CommitMsg::KIND if self.is_data => {
                 let CommitMsg { id, height, writes } = CommitMsg::read(r.payload)?;
-                let done = self.store.commit(self.chain, &CommitBatch { height, writes });
+                let done = self
+                    .store
+                    .commit(self.chain, &CommitBatch { height, writes });
                 self.reply(answers, &self.done(id, done));
             }
             AppendMsg::KIND if self.is_data => {
@@ -117,9 +122,7 @@ impl StoreService {
     /// A worker reads its own families and the shared attestations.
     fn readable(&self, family: u8) -> Result<Family, Failure> {
         let known = Family::from_byte(family);
-        let own = |f: &Family| {
-            f.owner() == Some(self.chain) || *f == Family::SharedAttestations
-        };
+        let own = |f: &Family| f.owner() == Some(self.chain) || *f == Family::SharedAttestations;
         known.filter(own).ok_or_else(|| Failure {
             kind: FORBIDDEN,
             text: format!("{} may not read family {family}", self.chain),
@@ -128,10 +131,16 @@ impl StoreService {
 
     fn get(&self, request: GetMsg) -> GotMsg {
         let values = self.readable(request.family).and_then(|family| {
-            self.store.multi_get(family, &request.keys).map_err(|e| self.failure(&e))
+            self.store
+                .multi_get(family, &request.keys)
+                .map_err(|e| self.failure(&e))
         });
         let (values, failure) = split(values);
-        GotMsg { id: request.id, values, failure }
+        GotMsg {
+            id: request.id,
+            values,
+            failure,
+        }
     }
 
     fn scan(&self, request: ScanMsg) -> PageMsg {
@@ -147,7 +156,12 @@ impl StoreService {
         });
         let (page, failure) = split(page);
         let (entries, next) = (page.entries, page.next);
-        PageMsg { id: request.id, entries, next, failure }
+        PageMsg {
+            id: request.id,
+            entries,
+            next,
+            failure,
+        }
     }
 
     fn done(&self, id: u64, done: Result<(), StoreError>) -> DoneMsg {
@@ -165,7 +179,10 @@ impl StoreService {
             self.state.store_failed(error.to_string());
             self.events.send(Event::StoreFailed);
         }
-        Failure { kind, text: error.to_string() }
+        Failure {
+            kind,
+            text: error.to_string(),
+        }
     }
 
     fn sign(&self, message: SignMsg) -> SignedMsg {
@@ -175,7 +192,11 @@ impl StoreService {
             Ok(signature) => (Some(signature), None),
             Err(failure) => (None, Some(failure)),
         };
-        SignedMsg { id, signature, failure }
+        SignedMsg {
+            id,
+            signature,
+            failure,
+        }
     }
 
     fn signature(&self, message: SignMsg) -> Result<[u8; 64], Failure> {
@@ -237,6 +258,16 @@ pub fn control(
             ProgressMsg::KIND => {
                 let progress = ProgressMsg::read(r.payload)?;
                 state.block_committed(chain, progress.height);
+                state.progressed(
+                    chain,
+                    ChainProgress {
+                        block_hash: Hash(progress.block_hash),
+                        block_time_ms: progress.block_time_ms,
+                        sibling_height: progress.sibling_height,
+                        inbox_waiting: progress.inbox_waiting,
+                        mempool_txs: progress.mempool_txs,
+                    },
+                );
                 network.set_tip(chain, progress.height);
             }
             MetricsMsg::KIND => {

@@ -16,7 +16,9 @@ use adnet_common::chain_id::ChainId;
 use adnet_common::config::{ChainConfig, Config};
 use adnet_common::genesis::Genesis;
 use adnet_common::ipc::{LinkError, Sender};
-use adnet_common::keys::{KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME};
+use adnet_common::keys::{
+    KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME,
+};
 use adnet_common::messages::{NetworkInMsg, StopMsg};
 use anyhow::Context;
 use prometheus::Registry;
@@ -66,8 +68,12 @@ pub fn block_interval_ms(genesis: &Genesis, chain: ChainId) -> u64 {
 
 /// This build, for the log of who attaches to a ring.
 pub fn build_id() -> [u8; 16] {
-    let version = adnet_common::hash::Hash::of("adnet/build", &[env!("CARGO_PKG_VERSION").as_bytes()]);
-    *version.0.first_chunk().expect("a hash has more than 16 bytes")
+    let version =
+        adnet_common::hash::Hash::of("adnet/build", &[env!("CARGO_PKG_VERSION").as_bytes()]);
+    *version
+        .0
+        .first_chunk()
+        .expect("a hash has more than 16 bytes")
 }
 
 impl Shared {
@@ -137,13 +143,24 @@ impl Shared {
         let mut network_down: BTreeMap<ChainId, SharedSender> = BTreeMap::new();
         let mut control_down = BTreeMap::new();
         for chain in chains {
-            let crate::topology::SupervisorEnds { data, query, control, network } =
-                topology.supervisor_ends(*chain)?;
+            let crate::topology::SupervisorEnds {
+                data,
+                query,
+                control,
+                network,
+            } = topology.supervisor_ends(*chain)?;
             network_down.insert(*chain, Arc::new(Mutex::new(network.1)));
             control_down.insert(*chain, Arc::new(Mutex::new(control.1)));
             ends.insert(*chain, (data, query, control.0, network.0));
         }
-        let network = Arc::new(start_network(config, &genesis, chains, validator, &registry, network_down)?);
+        let network = Arc::new(start_network(
+            config,
+            &genesis,
+            chains,
+            validator,
+            &registry,
+            network_down,
+        )?);
         let mut threads = Vec::new();
         for (chain, (data, query, control, outbound)) in ends {
             let service = |is_data| StoreService {
@@ -164,7 +181,15 @@ impl Shared {
             let (state, events) = (Arc::clone(&state), events.clone());
             let (for_control, reports) = (Arc::clone(&network), Arc::clone(&worker_metrics));
             threads.push(start(format!("{chain}-control"), &stop, move |stop| {
-                services::control(chain, control, &state, &events, &for_control, &reports, stop);
+                services::control(
+                    chain,
+                    control,
+                    &state,
+                    &events,
+                    &for_control,
+                    &reports,
+                    stop,
+                );
             })?);
             let for_outbound = Arc::clone(&network);
             threads.push(start(format!("{chain}-network"), &stop, move |stop| {
@@ -190,7 +215,10 @@ impl Shared {
     pub fn ask_to_stop(&self, chain: ChainId, deadline: Duration) {
         self.topology.heartbeat(chain).request_stop();
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let sender = self.control_down.get(&chain).expect("a wanted chain has its links");
+        let sender = self
+            .control_down
+            .get(&chain)
+            .expect("a wanted chain has its links");
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
         // The hint in the heartbeat says the same to a worker whose ring is full.
         let _ = sender.send(&StopMsg { deadline_ms }, Duration::ZERO);
@@ -217,7 +245,9 @@ fn start(
     work: impl FnOnce(&AtomicBool) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     let stop = Arc::clone(stop);
-    std::thread::Builder::new().name(name).spawn(move || work(&stop))
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || work(&stop))
 }
 
 type OpenedSigner = (Option<Arc<LocalSigner>>, Option<PublicKey>);
@@ -259,16 +289,28 @@ fn start_network(
             let address = settings.p2p_listen;
             format!("{chain}.p2p_listen: cannot bind UDP {address}; choose another port or stop what uses it")
         })?;
-        let named = settings.persistent_peers.split(',').map(str::trim).filter(|p| !p.is_empty());
+        let named = settings
+            .persistent_peers
+            .split(',')
+            .map(str::trim)
+            .filter(|p| !p.is_empty());
         let peers = named.map(str::parse::<PeerAddr>);
         let persistent_peers = peers.collect::<Result<Vec<_>, _>>()?;
-        Ok::<_, anyhow::Error>(ChainNet { chain: *chain, socket, persistent_peers })
+        Ok::<_, anyhow::Error>(ChainNet {
+            chain: *chain,
+            socket,
+            persistent_peers,
+        })
     };
     let network = NetworkConfig {
         node_seed: *key.expose(),
         network_name: genesis.network_name.clone(),
         genesis: genesis.hash().0,
-        role: if validator.is_some() { Role::Validator } else { Role::Full },
+        role: if validator.is_some() {
+            Role::Validator
+        } else {
+            Role::Full
+        },
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
         max_peers_per_chain: PEERS_MAX,
     };
@@ -284,7 +326,9 @@ fn start_network(
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
         match sender.send(&arrived, INBOUND_PATIENCE) {
             Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
-            Err(error) => tracing::error!(chain = %message.chain, %error, "a worker's ring is broken"),
+            Err(error) => {
+                tracing::error!(chain = %message.chain, %error, "a worker's ring is broken")
+            }
         }
     };
     Ok(Network::start(network, registry, Box::new(receiver))?)

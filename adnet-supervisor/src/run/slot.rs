@@ -1,16 +1,14 @@
 //! One worker as the supervisor sees it: its process, its record, its pulse.
 
-use super::events::{Event, Events};
-use super::worker::{
-    DOORBELL_FD, LISTENER_FD, SIBLING_DOORBELL_FD, WorkerOrder,
-};
 use super::dead_letters;
+use super::events::{Event, Events};
+use super::worker::{DOORBELL_FD, LISTENER_FD, SIBLING_DOORBELL_FD, WorkerOrder};
 use crate::process::child::{Child, Exit};
 use crate::process::dead_letter::DeadLetters;
 use crate::process::hang::{Beat, HangJudge, HangLimits, Verdict};
+use crate::process::proc_stat;
 use crate::process::restart::{RestartDecision, RestartHistory};
 use crate::process::spawn::{FdGrant, SpawnError, SpawnRequest, Spawner};
-use crate::process::proc_stat;
 use crate::store::Store;
 use crate::topology::Topology;
 use adnet_common::chain_id::ChainId;
@@ -95,17 +93,27 @@ impl WorkerSlot {
             grant(topology.doorbell(self.chain), DOORBELL_FD)?,
         ];
         if self.order.launch.rings.attest_out.is_some() {
-            grants.push(grant(topology.doorbell(self.chain.sibling()), SIBLING_DOORBELL_FD)?);
+            grants.push(grant(
+                topology.doorbell(self.chain.sibling()),
+                SIBLING_DOORBELL_FD,
+            )?);
         }
         let child = spawner.spawn(SpawnRequest {
-            args: ["run", "--role", self.chain.name()].map(Into::into).to_vec(),
+            args: ["run", "--role", self.chain.name()]
+                .map(Into::into)
+                .to_vec(),
             env: vec![(LAUNCH_VARIABLE.into(), order.into())],
             grants,
             incarnation: self.incarnation.into(),
         })?;
         let pid = child.pid();
         self.child = Some(child);
-        watch_for_death(self.chain, self.incarnation, Arc::clone(topology), events.clone());
+        watch_for_death(
+            self.chain,
+            self.incarnation,
+            Arc::clone(topology),
+            events.clone(),
+        );
         Ok(u32::try_from(pid).expect("a pid is positive"))
     }
 
@@ -200,7 +208,9 @@ fn watch_for_death(chain: ChainId, incarnation: u32, topology: Arc<Topology>, ev
             }
         }
     };
-    let spawned = std::thread::Builder::new().name(format!("{chain}-death")).spawn(watch);
+    let spawned = std::thread::Builder::new()
+        .name(format!("{chain}-death"))
+        .spawn(watch);
     if let Err(error) = spawned {
         tracing::warn!(%chain, %error, "no early warning of this worker's death");
     }

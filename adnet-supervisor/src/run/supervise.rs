@@ -143,7 +143,11 @@ fn slot(
 impl Supervisor {
     fn run(mut self) -> anyhow::Result<i32> {
         let build = hex::encode(build_id());
-        tracing::info!(pid = std::process::id(), build, "the supervisor starts its workers");
+        tracing::info!(
+            pid = std::process::id(),
+            build,
+            "the supervisor starts its workers"
+        );
         let chains: Vec<ChainId> = self.workers.keys().copied().collect();
         for chain in &chains {
             self.spawn(*chain)?;
@@ -153,7 +157,12 @@ impl Supervisor {
             Ending::Orderly(code) => self.stop_in_order(code)?,
             Ending::AtOnce => self.end_at_once(),
         };
-        let Supervisor { shared, spawner, workers, .. } = self;
+        let Supervisor {
+            shared,
+            spawner,
+            workers,
+            ..
+        } = self;
         drop(workers);
         drop(spawner);
         shared.close();
@@ -184,6 +193,13 @@ impl Supervisor {
             if let Some(code) = self.reap()? {
                 return Ok(Ending::Orderly(code));
             }
+            if self.shared.store.is_failed() {
+                // Seen in the background, by a flush that no request waited for.
+                self.shared
+                    .state
+                    .store_failed("the database failed in the background");
+                return Ok(Ending::Orderly(exit_code::STORE_FAILED));
+            }
             self.restart_due()?;
             for slot in self.workers.values_mut() {
                 slot.look(&self.shared.topology);
@@ -197,17 +213,28 @@ impl Supervisor {
         let mut fds = vec![self.signals.as_fd(), self.waker.as_fd()];
         let children = self.workers.values().filter_map(|slot| slot.child.as_ref());
         fds.extend(children.map(|child| child.pidfd()));
-        let next = self.workers.values().filter_map(|slot| slot.restart_at_ns).min();
+        let next = self
+            .workers
+            .values()
+            .filter_map(|slot| slot.restart_at_ns)
+            .min();
         let until = next.map(|at| Duration::from_nanos(at.saturating_sub(monotonic_ns())));
         let ready = wait_readable(&fds, Some(until.map_or(timeout, |u| u.min(timeout))))?;
         if ready.contains(&1) {
             self.waker.clear()?;
         }
-        Ok(if ready.contains(&0) { self.signals.take()? } else { None })
+        Ok(if ready.contains(&0) {
+            self.signals.take()?
+        } else {
+            None
+        })
     }
 
     fn spawn(&mut self, chain: ChainId) -> anyhow::Result<()> {
-        let slot = self.workers.get_mut(&chain).expect("a wanted chain has a slot");
+        let slot = self
+            .workers
+            .get_mut(&chain)
+            .expect("a wanted chain has a slot");
         let pid = slot.spawn(&self.spawner, &self.shared.topology, &self.events)?;
         self.shared.state.worker_started(chain, pid);
         tracing::info!(%chain, pid, incarnation = slot.incarnation, "worker started");
@@ -215,7 +242,10 @@ impl Supervisor {
     }
 
     fn on_ready(&mut self, chain: ChainId, incarnation: u32) -> anyhow::Result<()> {
-        let slot = self.workers.get_mut(&chain).expect("a wanted chain has a slot");
+        let slot = self
+            .workers
+            .get_mut(&chain)
+            .expect("a wanted chain has a slot");
         if slot.incarnation != incarnation {
             return Ok(()); // said before it died
         }
@@ -233,7 +263,11 @@ impl Supervisor {
 
     /// The kernel's early word. The pidfd is the authority, so nothing is decided here.
     fn on_dying(&mut self, chain: ChainId, incarnation: u32) {
-        if self.workers.get(&chain).is_some_and(|slot| slot.incarnation == incarnation) {
+        if self
+            .workers
+            .get(&chain)
+            .is_some_and(|slot| slot.incarnation == incarnation)
+        {
             self.ready.insert(chain, false);
             tracing::debug!(%chain, incarnation, "a worker is dying");
         }
@@ -309,9 +343,15 @@ impl Supervisor {
     }
 
     fn status_words(&self) -> String {
-        let word = |(plan, state): &(crate::node_state::ChainPlan, crate::node_state::ChainState)| {
-            format!("{} {} at height {}", plan.chain, state.worker.name(), state.height.unwrap_or(0))
-        };
+        let word =
+            |(plan, state): &(crate::node_state::ChainPlan, crate::node_state::ChainState)| {
+                format!(
+                    "{} {} at height {}",
+                    plan.chain,
+                    state.worker.name(),
+                    state.height.unwrap_or(0)
+                )
+            };
         let words: Vec<String> = self.shared.state.chains().iter().map(word).collect();
         words.join(", ")
     }
@@ -322,15 +362,25 @@ impl Supervisor {
         let end = Instant::now() + deadline;
         self.shared.state.set_stopping();
         self.notifier.stopping("stopping", deadline)?;
-        tracing::info!(deadline_ms = self.config.supervisor.shutdown_deadline_ms, "stopping in order");
+        tracing::info!(
+            deadline_ms = self.config.supervisor.shutdown_deadline_ms,
+            "stopping in order"
+        );
         for chain in [ChainId::Delta, ChainId::Alpha] {
-            if !self.workers.get(&chain).is_some_and(|slot| slot.child.is_some()) {
+            let slot = self.workers.get(&chain);
+            if slot.is_none_or(|slot| slot.child.is_none()) {
                 continue;
             }
             // The first to stop leaves half of the time to the other.
             let left = end.saturating_duration_since(Instant::now());
-            let until = Instant::now() + if chain == ChainId::Delta { left / 2 } else { left };
-            self.shared.ask_to_stop(chain, until.saturating_duration_since(Instant::now()));
+            let until = Instant::now()
+                + if chain == ChainId::Delta {
+                    left / 2
+                } else {
+                    left
+                };
+            self.shared
+                .ask_to_stop(chain, until.saturating_duration_since(Instant::now()));
             loop {
                 let slot = self.workers.get_mut(&chain).expect("looked at above");
                 let child = slot.child.as_mut().expect("it has not ended yet");

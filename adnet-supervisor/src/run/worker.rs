@@ -15,9 +15,7 @@ use adnet_common::consensus::Timeouts;
 use adnet_common::genesis::Genesis;
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::NodeConfig;
-use adnet_common::worker::{
-    JoinError, LAUNCH_VARIABLE, Launch, Links, WorkerSetup, run_worker,
-};
+use adnet_common::worker::{JoinError, LAUNCH_VARIABLE, Launch, Links, WorkerSetup, run_worker};
 use adnet_delta::DeltaApp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -65,7 +63,11 @@ pub fn main() -> i32 {
 fn run() -> anyhow::Result<()> {
     let order = std::env::var(LAUNCH_VARIABLE).context("the launch is not readable")?;
     let order: WorkerOrder = serde_json::from_str(&order).context("the launch does not parse")?;
-    let WorkerOrder { launch, log, require_sandbox } = order;
+    let WorkerOrder {
+        launch,
+        log,
+        require_sandbox,
+    } = order;
     let role = launch.chain.name();
     start_logging(log, &launch);
     panic::abort_on_panic(role);
@@ -76,7 +78,9 @@ fn run() -> anyhow::Result<()> {
     let listener = TcpListener::from(inherit::adopt(LISTENER_FD)?);
     let doorbell = inherit::adopt(DOORBELL_FD)?;
     let is_dual = launch.rings.attest_out.is_some();
-    let sibling = is_dual.then(|| inherit::adopt(SIBLING_DOORBELL_FD)).transpose()?;
+    let sibling = is_dual
+        .then(|| inherit::adopt(SIBLING_DOORBELL_FD))
+        .transpose()?;
 
     let mut descriptors = vec![0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
     descriptors.extend(is_dual.then_some(SIBLING_DOORBELL_FD));
@@ -85,13 +89,20 @@ fn run() -> anyhow::Result<()> {
         open_files_max: launch.config.api_max_connections + OWN_DESCRIPTORS,
         identity: None,
     };
-    let require = if require_sandbox { Require::All } else { Require::BestEffort };
+    let require = if require_sandbox {
+        Require::All
+    } else {
+        Require::BestEffort
+    };
     let report = sandbox::enter(&policy, require)?;
     report.log();
 
     watch.exit_with_supervisor()?;
     links.set_doorbells(doorbell, sibling)?;
-    links.heartbeat.watch_death().context("the death watch cannot be set")?;
+    links
+        .heartbeat
+        .watch_death()
+        .context("the death watch cannot be set")?;
     if is_dual {
         tracing::info!(
             event = "ipc_channel_established",
@@ -130,12 +141,8 @@ pub fn run_chain(
         incarnation: launch.incarnation,
     };
     match launch.chain {
-        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |handle| {
-            adnet_alpha::api::router(handle)
-        })?,
-        ChainId::Delta => run_worker::<DeltaApp>(links, setup, |handle| {
-            adnet_delta::api::router(handle)
-        })?,
+        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, adnet_alpha::api::router)?,
+        ChainId::Delta => run_worker::<DeltaApp>(links, setup, adnet_delta::api::router)?,
     }
     Ok(())
 }

@@ -83,7 +83,12 @@ impl Link for Ring {
             match self.producer.try_loan(self.bytes) {
                 Ok(mut slot) => {
                     put_words(&mut slot, seed);
-                    slot.commit(1, 0, self.bytes).expect("not fenced");
+                    // A batch becomes visible as a whole, with the flush.
+                    let stored = match self.batch {
+                        1 => slot.commit(1, 0, self.bytes),
+                        _ => slot.stage(1, 0, self.bytes),
+                    };
+                    stored.expect("not fenced");
                     return;
                 }
                 Err(LoanError::Full) => {}
@@ -101,8 +106,8 @@ impl Link for Ring {
 
     #[inline]
     fn flush(&mut self) {
-        // Nobody sleeps when both sides poll, so nobody has to be woken.
-        if self.wait == Wait::Blocking {
+        // Where both sides poll, nobody has to be woken, and a single message is committed already.
+        if self.wait == Wait::Blocking || self.batch > 1 {
             self.producer.flush();
         }
     }
