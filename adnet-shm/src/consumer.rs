@@ -21,6 +21,9 @@ use crate::producer::{check_distance, claim};
 use crate::side::{Cursor, Side, SidePage, Wake, Waker};
 use crate::wait::{WaitOutcome, sleep_on, spin, wake_all};
 
+/// How far ahead a consumer fetches committed lines, in bytes.
+const PREFETCH_BYTES: u64 = 512;
+
 /// The reading end of a ring. One per ring and epoch.
 #[derive(Debug)]
 pub struct Consumer {
@@ -117,6 +120,11 @@ impl Consumer {
             if header.kind == KIND_PAD {
                 return Err(self.corrupt(Corruption::Padding));
             }
+        }
+        if self.tail_seen.wrapping_sub(self.read) > PREFETCH_BYTES {
+            let ahead = self.read.wrapping_add(PREFETCH_BYTES);
+            prefetch_for_read(self.place(ahead));
+            prefetch_for_read(self.place(ahead.wrapping_add(GRANULE)));
         }
         let payload = self.place(self.read).wrapping_add(RECORD_HEADER);
         let seq = self.read_seq;

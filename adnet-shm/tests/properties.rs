@@ -16,6 +16,7 @@ enum Step {
         len: usize,
         loan: usize,
         flush: bool,
+        stage: bool,
     },
     Abort {
         len: usize,
@@ -29,8 +30,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0usize..=512, 0usize..=512, any::<bool>())
-            .prop_map(|(a, b, flush)| Step::Send { len: a.min(b), loan: a.max(b), flush }),
+        8 => (0usize..=512, 0usize..=512, any::<bool>(), any::<bool>()).prop_map(
+            |(a, b, flush, stage)| Step::Send { len: a.min(b), loan: a.max(b), flush, stage }
+        ),
         1 => (0usize..=600).prop_map(|len| Step::Abort { len }),
         8 => Just(Step::Receive),
         4 => Just(Step::Release),
@@ -54,7 +56,9 @@ struct Model {
     consumer: Option<Consumer>,
     /// Committed and not released: number and contents.
     queue: VecDeque<(u64, Vec<u8>)>,
-    /// How many of those were read.
+    /// Written and not yet visible.
+    staged: VecDeque<(u64, Vec<u8>)>,
+    /// How many of the committed ones were read.
     read: usize,
     next_seq: u64,
 }
@@ -67,6 +71,7 @@ impl Model {
             producer: Some(producer),
             consumer: Some(consumer),
             queue: VecDeque::new(),
+            staged: VecDeque::new(),
             read: 0,
             next_seq: 1,
         }
@@ -82,10 +87,15 @@ impl Model {
 
     fn apply(&mut self, step: &Step) {
         match *step {
-            Step::Send { len, loan, flush } => self.send(len, loan, flush),
+            Step::Send {
+                len,
+                loan,
+                flush,
+                stage,
+            } => self.send(len, loan, flush, stage),
             Step::Abort { len } => match self.producer().try_loan(len) {
                 Ok(mut slot) => slot.fill(0xaa),
-                Err(LoanError::Full) => {}
+                Err(LoanError::Full) => self.queue.append(&mut self.staged),
                 Err(error) => {
                     assert_eq!((error, len > 512), (LoanError::TooLarge { max: 512 }, true))
                 }
@@ -97,6 +107,9 @@ impl Model {
                 self.read = 0;
             }
             Step::KillProducer => {
+                // What is staged dies with it.
+                self.next_seq -= self.staged.len() as u64;
+                self.staged.clear();
                 std::mem::forget(self.producer.take());
                 self.segment.bump_epoch(Side::Producer);
                 self.producer = Some(attach_producer(&self.segment));
@@ -111,12 +124,13 @@ impl Model {
             Step::Audit => {
                 let audit = self.segment.audit().expect("sound");
                 assert_eq!(audit.records, self.queue.len() as u64);
-                assert_eq!(audit.next_seq, self.next_seq);
+                let committed = self.next_seq - self.staged.len() as u64;
+                assert_eq!(audit.next_seq, committed);
             }
         }
     }
 
-    fn send(&mut self, len: usize, loan: usize, flush: bool) {
+    fn send(&mut self, len: usize, loan: usize, flush: bool, stage: bool) {
         let seq = self.next_seq;
         let bytes: Vec<u8> = (0..len).map(|i| (seq as usize * 31 + i) as u8).collect();
         let free = 4096 - self.producer().used_bytes();
@@ -124,18 +138,27 @@ impl Model {
             Ok(mut slot) => {
                 assert!(record_span(loan) <= free);
                 slot[..len].copy_from_slice(&bytes);
-                assert_eq!(slot.commit(1, seq as u16, len), Ok(seq));
-                self.queue.push_back((seq, bytes));
+                let stored = match stage {
+                    true => slot.stage(1, seq as u16, len),
+                    false => slot.commit(1, seq as u16, len),
+                };
+                assert_eq!(stored, Ok(seq));
+                self.staged.push_back((seq, bytes));
+                if !stage {
+                    self.queue.append(&mut self.staged);
+                }
                 self.next_seq += 1;
             }
             // Padding is shorter than the record that needs it.
             Err(error) => {
                 assert_eq!(error, LoanError::Full);
                 assert!(2 * record_span(loan) > free);
+                self.queue.append(&mut self.staged);
             }
         }
         if flush {
             self.producer().flush();
+            self.queue.append(&mut self.staged);
         }
     }
 

@@ -52,6 +52,41 @@ fn a_dropped_slot_never_existed_and_a_smaller_commit_gives_the_rest_back() {
 }
 
 #[test]
+fn staged_records_become_visible_together() {
+    let (segment, mut producer, mut consumer) = ring("stage", 4096, 0);
+    for i in 1..=3u8 {
+        let mut slot = producer.try_loan(1).expect("room");
+        slot[0] = i;
+        assert_eq!(slot.stage(1, 0, 1), Ok(u64::from(i)));
+        assert!(consumer.try_recv().expect("sound").is_none());
+    }
+    assert_eq!(segment.audit().expect("sound").records, 0);
+    producer.flush();
+    assert_eq!(segment.audit().expect("sound").records, 3);
+    for i in 1..=3u8 {
+        let record = consumer.try_recv().expect("sound").expect("committed");
+        assert_eq!(record.payload(), [i]);
+    }
+    consumer.release();
+    // Staged and killed: never existed, and the numbers go on as if it had not been.
+    let slot = producer.try_loan(1).expect("room");
+    assert_eq!(slot.stage(1, 0, 1), Ok(4));
+    std::mem::forget(producer);
+    segment.bump_epoch(Side::Producer);
+    let mut producer = attach_producer(&segment);
+    assert_eq!(send(&mut producer, 1, b"x"), 4);
+    // A batch larger than the ring: being full commits what is staged.
+    while let Ok(slot) = producer.try_loan(400) {
+        slot.stage(1, 0, 400).expect("not fenced");
+    }
+    let mut seen = 0;
+    while consumer.try_recv().expect("sound").is_some() {
+        seen += 1;
+    }
+    assert_eq!(seen, 1 + (4096 - 64) / 448);
+}
+
+#[test]
 fn a_full_ring_refuses_and_overwrites_nothing() {
     let (segment, mut producer, mut consumer) = ring("full", 4096, 0);
     let mut sent = 0u64;

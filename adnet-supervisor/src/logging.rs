@@ -139,8 +139,6 @@ impl Line {
             pid,
         } = &self.identity;
         let mut line = Map::new();
-        // A field of an event cannot take the place of one of these: they are set last.
-        line.extend(fields.others);
         line.insert("time".to_owned(), time.into());
         line.insert(
             "level".to_owned(),
@@ -151,6 +149,15 @@ impl Line {
         line.insert("incarnation".to_owned(), (*incarnation).into());
         line.insert("target".to_owned(), event.metadata().target().into());
         line.insert("message".to_owned(), fields.message.into());
+        for (name, value) in fields.others {
+            // A field of the event cannot take the place of one of these: the supervisor's "worker
+            // started" has a `pid` of its own, which becomes `event_pid`.
+            match line.get(&name) {
+                Some(same) if *same == value => {}
+                Some(_) => drop(line.insert(format!("event_{name}"), value)),
+                None => drop(line.insert(name, value)),
+            }
+        }
         Value::Object(line).to_string()
     }
 
@@ -169,6 +176,15 @@ impl Line {
         let mut line = format!("{time} {start}{level:>5}{end} {role}[{pid}.{incarnation}] ");
         line.push_str(&on_one_line(&fields.message));
         for (name, value) in &fields.others {
+            let repeated = match name.as_str() {
+                "pid" => *value == Value::from(*pid),
+                "incarnation" => *value == Value::from(*incarnation),
+                "role" => value == role,
+                _ => false,
+            };
+            if repeated {
+                continue;
+            }
             let text = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
@@ -312,6 +328,7 @@ mod tests {
             (line["height"].as_u64(), line["peer"].as_str()),
             (Some(7), Some("a b"))
         );
+        assert_eq!(line["event_pid"], 1, "a field of the event is not lost");
         assert_eq!(line["message"], "alpha_runtime_started");
         assert_eq!(line["level"], "info");
     }

@@ -408,6 +408,6 @@ async fn the_chain_speaks_of_itself() {
     );
     let raw = hex::decode(sent["raw"].as_str().expect("hex")).expect("hex");
     let attestation = Attestation::decode(&raw).expect("wire form");
-    assert!(attestation.is_in(&outbox_root(&[attestation.message.clone()])));
+    assert!(attestation.is_in(&outbox_root(std::slice::from_ref(&attestation.message))));
     assert_eq!(api.get_error("/v1/attestations/2").await.0, 404);
 }

@@ -1,6 +1,9 @@
 //! `adnet config`: what is in force, where it came from, and whether it is right.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use adnet_common::config::{ConfigErrors, DEFAULT_TOML};
 use clap::{Args, Subcommand};
@@ -45,9 +48,9 @@ impl ConfigCommand {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Show { json, settings } => show(json, &settings),
-            Action::Check { settings } => Ok(check(&settings)),
+            Action::Check { settings } => check(&settings),
             Action::Manual => {
-                print!("{DEFAULT_TOML}");
+                write!(io::stdout(), "{DEFAULT_TOML}")?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -66,22 +69,24 @@ fn show(json: bool, settings: &SettingsArgs) -> anyhow::Result<ExitCode> {
             (row.key.clone(), entry)
         });
         let object: serde_json::Map<String, serde_json::Value> = entries.collect();
-        println!("{}", serde_json::to_string_pretty(&object)?);
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&object)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let key_width = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
     let values: Vec<String> = rows.iter().map(|row| row.value.to_string()).collect();
     let value_width = values.iter().map(String::len).max().unwrap_or(0).min(48);
     for (row, value) in rows.iter().zip(&values) {
-        println!(
+        writeln!(
+            io::stdout(),
             "{:key_width$}  {value:value_width$}  {}",
-            row.key, row.origin
-        );
+            row.key,
+            row.origin
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(settings: &SettingsArgs) -> ExitCode {
+fn check(settings: &SettingsArgs) -> anyhow::Result<ExitCode> {
     let sources = settings.sources(Vec::new());
     match sources.load_for_run() {
         Ok(loaded) => {
@@ -89,13 +94,14 @@ fn check(settings: &SettingsArgs) -> ExitCode {
                 Some(file) => file.display().to_string(),
                 None => "no configuration file".to_owned(),
             };
-            println!(
+            writeln!(
+                io::stdout(),
                 "The configuration is right ({} keys, {file}).",
                 loaded.settings().len()
-            );
-            ExitCode::SUCCESS
+            )?;
+            Ok(ExitCode::SUCCESS)
         }
-        Err(errors) => report(&errors),
+        Err(errors) => Ok(report(&errors)),
     }
 }
 

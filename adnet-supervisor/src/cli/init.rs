@@ -1,6 +1,9 @@
 //! `adnet init`: make a node of a new development network, without starting it.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Args;
 
@@ -58,13 +61,14 @@ impl InitCommand {
             }
             Err(error) => return Err(error.into()),
         };
-        println!("{}:", report.data_dir.display());
-        println!("{report}");
-        println!();
-        println!(
+        writeln!(io::stdout(), "{}:", report.data_dir.display())?;
+        writeln!(io::stdout(), "{report}")?;
+        writeln!(io::stdout())?;
+        writeln!(
+            io::stdout(),
             "Start it with: adnet run --data-dir {}",
             report.data_dir.display()
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -144,7 +144,7 @@ fn data_dir(settings: &SettingsArgs) -> anyhow::Result<PathBuf> {
 
 fn store(data_dir: &Path, name: &str, key: &SecretKey) -> anyhow::Result<ExitCode> {
     let path = KeyDir::of(data_dir).create(name, key)?;
-    println!("{}", signer_key::public_name(key));
+    writeln!(io::stdout(), "{}", signer_key::public_name(key))?;
     eprintln!(
         "Stored in {} (mode 0600, not encrypted: keep a copy in a safe place).",
         path.display()
@@ -165,8 +165,8 @@ fn show(
         })?,
     };
     match secret {
-        true => println!("{}", key.to_hex().as_str()),
-        false => println!("{}", signer_key::public_name(&key)),
+        true => writeln!(io::stdout(), "{}", key.to_hex().as_str())?,
+        false => writeln!(io::stdout(), "{}", signer_key::public_name(&key))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -219,10 +219,10 @@ fn list(data_dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(name, kind, public)| serde_json::json!({ "name": name, "kind": kind, "public": public }))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
         for (name, kind, public) in rows {
-            println!("{name:<16} {kind:<15} {public}");
+            writeln!(io::stdout(), "{name:<16} {kind:<15} {public}")?;
         }
     }
     Ok(if unreadable == 0 {

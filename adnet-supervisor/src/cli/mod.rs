@@ -15,7 +15,7 @@ mod status;
 mod tx;
 mod version;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -78,6 +78,8 @@ pub fn parse_and_dispatch() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // Whoever read the output has seen enough, as in `adnet config show | head -1`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("adnet: {error:#}");
             match error.downcast_ref::<UsageError>() {
@@ -86,6 +88,11 @@ pub fn parse_and_dispatch() -> ExitCode {
             }
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io_error = error.downcast_ref::<io::Error>();
+    io_error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The user asked for something that cannot be: exit code 2.

@@ -50,9 +50,9 @@ impl StatusCommand {
             _ => bail!("the node refused: {}", answer.error.unwrap_or_default()),
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&status)?)?;
         } else {
-            print!("{}", rendered(&status));
+            write!(io::stdout(), "{}", rendered(&status))?;
         }
         Ok(if status.ready {
             ExitCode::SUCCESS

@@ -1,6 +1,9 @@
 //! `adnet version`: which build this is, and which formats and protocols it speaks.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use adnet_common::{attestation, block, genesis::GENESIS_VERSION, messages::SCHEMA_HASH};
 use clap::Args;
@@ -64,18 +67,26 @@ impl VersionCommand {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let report = VersionReport::of_this_build();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        println!("adnet {}", report.version);
-        println!("commit            {}", report.commit);
-        println!("message schema    {}", report.schema_hash);
-        println!("ring ABI          {}", report.ring_abi);
-        println!("network protocol  {}", report.network_protocol);
-        println!("block format      {}", report.block_format);
-        println!("attestation       {}", report.attestation_format);
-        println!("genesis format    {}", report.genesis_format);
-        println!("database schema   {}", report.database_schema);
+        writeln!(io::stdout(), "adnet {}", report.version)?;
+        writeln!(io::stdout(), "commit            {}", report.commit)?;
+        writeln!(io::stdout(), "message schema    {}", report.schema_hash)?;
+        writeln!(io::stdout(), "ring ABI          {}", report.ring_abi)?;
+        writeln!(
+            io::stdout(),
+            "network protocol  {}",
+            report.network_protocol
+        )?;
+        writeln!(io::stdout(), "block format      {}", report.block_format)?;
+        writeln!(
+            io::stdout(),
+            "attestation       {}",
+            report.attestation_format
+        )?;
+        writeln!(io::stdout(), "genesis format    {}", report.genesis_format)?;
+        writeln!(io::stdout(), "database schema   {}", report.database_schema)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,9 @@
 //! `adnet tx alpha`: AX on public accounts.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use adnet_alpha::tx::{
     Function, MintOrder, Payload, Terms, Transaction, approve, assemble_mint, sign_burn, sign_lock,
@@ -210,7 +213,7 @@ impl AlphaTx {
         let client = ApiClient::new(send.url(network.loaded.config.alpha.api_listen));
         let tx = draft.sign(&network, &terms, &send, &client)?;
         if send.sign_only {
-            println!("{}", hex::encode(tx.encode()));
+            writeln!(io::stdout(), "{}", hex::encode(tx.encode()))?;
             return Ok(ExitCode::SUCCESS);
         }
         broadcast(&client, &tx, &send)
@@ -296,7 +299,7 @@ fn broadcast(client: &ApiClient, tx: &Transaction, send: &SendArgs) -> anyhow::R
     let raw = hex::encode(tx.encode());
     client.post("/v1/transaction/broadcast", &json!({ "raw": raw }))?;
     let id = tx.id();
-    println!("{id}");
+    writeln!(io::stdout(), "{id}")?;
     let fee = in_ax(tx.payload.fee_units);
     eprintln!(
         "{} accepted by {}, fee {fee} AX",

@@ -1,6 +1,11 @@
 //! `adnet tx delta`: sAX transfers, contracts, and the way back to Alpha.
 
-use std::{fs::File, io::Read, path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use adnet_common::{
     block::MAX_TX_BYTES,
@@ -193,11 +198,11 @@ impl DeltaTx {
         )?;
         let raw = format!("0x{}", hex::encode(&tx.raw));
         if send.sign_only {
-            println!("{raw}");
+            writeln!(io::stdout(), "{raw}")?;
             return Ok(ExitCode::SUCCESS);
         }
         client.rpc("eth_sendRawTransaction", json!([raw]))?;
-        println!("{}", tx.hash);
+        writeln!(io::stdout(), "{}", tx.hash)?;
         eprintln!("accepted by {}", client.url());
         if send.no_wait {
             return Ok(ExitCode::SUCCESS);
