@@ -13,6 +13,12 @@ export CARGO_TARGET_DIR ?= $(OWNER_HOME)/.cache/adnet/target
 export PATH := $(OWNER_HOME)/.cargo/bin:$(PATH)
 
 ADNET := $(CARGO_TARGET_DIR)/release/adnet
+BENCH ?= *
+
+# Every build takes the whole workspace, never one package by -p: cargo unifies the features of what
+# it builds, so a package alone asks for other features than the workspace does, and RocksDB and all
+# that depends on it would be compiled once more.
+CARGO_BUILD := cargo build --release --locked --workspace
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -33,7 +39,7 @@ setup: ## Install system packages and Rust, where missing
 	@.ci/setup
 
 build: setup ## Build the node
-	cargo build --release --locked --workspace --bin adnet
+	$(CARGO_BUILD) --bin adnet
 
 run: build ## Build and start a development node in ./adnet-data
 	exec $(ADNET) run $(ARGS)
@@ -43,10 +49,11 @@ test: setup ## Build and run all tests
 	cargo test --release --locked --workspace --no-run
 	cargo test --release --locked --workspace --quiet $(ARGS)
 
+# BENCH=ring runs one of them. Benchmarks have the profile release, so nothing is compiled twice.
 bench: setup ## Run all benchmarks; ends with one table
-	cargo build --release --locked --workspace --bin adnet
-	cargo bench --locked --workspace --benches $(ARGS)
-	@cargo run --release --locked --quiet --bin bench-table
+	$(CARGO_BUILD) --bin adnet --bin bench-table
+	cargo bench --locked --workspace --bench '$(BENCH)' $(ARGS)
+	@$(CARGO_TARGET_DIR)/release/bench-table
 
 lint: setup ## Check formatting, clippy, dependencies
 	cargo fmt --all --check

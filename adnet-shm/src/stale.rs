@@ -42,12 +42,17 @@ fn owner_in_name(name: &str, prefix: &str) -> Option<u32> {
 }
 
 fn is_stale(path: &Path, pid: u32) -> bool {
-    let Some(running_since) = start_ticks(pid) else {
-        // No such process. A failure to read /proc for any other reason must not cost a live node
-        // its rings, so ask the kernel in the second way, too.
-        return rustix::process::Pid::from_raw(i32::try_from(pid).unwrap_or(0)).is_none_or(|pid| {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        });
+    let running_since = match process(pid) {
+        Process::Running { since_ticks } => since_ticks,
+        Process::Zombie => return true,
+        // Nothing readable in /proc, for whatever reason. It must not cost a live node its rings,
+        // so the kernel is asked in the second way, too.
+        Process::Unknown => {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap_or(0));
+            return pid.is_none_or(|pid| {
+                rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+            });
+        }
     };
     let mut bytes = [0u8; HEADER_BYTES];
     let read = fs::File::open(path).and_then(|mut file| {
@@ -60,13 +65,40 @@ fn is_stale(path: &Path, pid: u32) -> bool {
         .is_ok_and(|header| header.owner_pid == pid && header.owner_start_ticks != running_since)
 }
 
-/// When the process started, in clock ticks since boot; `None` if there is no such process.
+/// What /proc says about a process.
+#[derive(Debug, PartialEq, Eq)]
+enum Process {
+    /// It runs, since so many clock ticks after boot.
+    Running { since_ticks: u64 },
+    /// It has ended and is not reaped: it holds no memory any more, and a killed supervisor may
+    /// wait a while for that.
+    Zombie,
+    /// There is none, or /proc does not tell.
+    Unknown,
+}
+
+fn process(pid: u32) -> Process {
+    let read = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command in parentheses may contain anything, also spaces and parentheses. Behind it
+        // come the state and, as the 22nd field of all, the start time.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_ascii_whitespace();
+        if matches!(fields.next()?, "Z" | "X") {
+            return Some(Process::Zombie);
+        }
+        let since_ticks = fields.nth(18)?.parse().ok()?;
+        Some(Process::Running { since_ticks })
+    };
+    read().unwrap_or(Process::Unknown)
+}
+
+/// When the process started, in clock ticks since boot; `None` if it does not run.
 pub(crate) fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command in parentheses may contain anything, also spaces and parentheses. The 22nd field
-    // of all is the 20th behind it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    match process(pid) {
+        Process::Running { since_ticks } => Some(since_ticks),
+        Process::Zombie | Process::Unknown => None,
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +118,19 @@ mod tests {
         ] {
             assert_eq!(owner_in_name(name, "adnet-dev-"), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_zombie_owns_nothing() {
+        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        let pid = child.id();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while process(pid) != Process::Zombie {
+            assert!(std::time::Instant::now() < deadline, "`true` ends");
+            std::thread::yield_now();
+        }
+        assert!(is_stale(Path::new("/dev/shm/any"), pid));
+        child.wait().expect("reaped");
     }
 
     #[test]

@@ -177,8 +177,8 @@ impl Line {
         line.push_str(&on_one_line(&fields.message));
         for (name, value) in &fields.others {
             let repeated = match name.as_str() {
-                "pid" => *value == Value::from(*pid),
-                "incarnation" => *value == Value::from(*incarnation),
+                "pid" => value.as_u64() == Some(u64::from(*pid)),
+                "incarnation" => value.as_u64() == Some(*incarnation),
                 "role" => value == role,
                 _ => false,
             };

@@ -1,1 +1,4 @@
-//! tests
+//! What the tests of the whole node share.
+
+pub mod harness;
+pub mod sim;

@@ -118,6 +118,11 @@ impl<T> Mempool<T> {
             self.make_room(&tx)?;
         }
         if let Some(id) = rival {
+            let old = self.get(&id).expect("a rival waits").raw.len();
+            if self.bytes - old + tx.raw.len() > self.limits.max_bytes {
+                let why = "the replacement is longer than the room that is left";
+                return Err(TxError::new("MEMPOOL_FULL", why));
+            }
             self.remove(&id);
         }
         self.bytes += tx.raw.len();

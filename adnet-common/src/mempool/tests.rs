@@ -68,6 +68,16 @@ fn a_replacement_pays_ten_percent_more() {
 }
 
 #[test]
+fn a_replacement_keeps_the_byte_bound() {
+    let mut pool = Mempool::new(LIMITS);
+    pool.insert(0, tx(1, 0, 10, 400), at(0)).unwrap();
+    pool.insert(0, tx(2, 0, 10, 400), at(0)).unwrap();
+    let error = pool.insert(0, tx(1, 0, 20, 700), at(0)).unwrap_err();
+    assert_eq!(error.code, "MEMPOOL_FULL");
+    assert_eq!((pool.len(), pool.bytes()), (2, 800));
+}
+
+#[test]
 fn when_full_the_cheapest_last_one_goes() {
     let mut pool = Mempool::new(LIMITS);
     for sender in 0..4 {

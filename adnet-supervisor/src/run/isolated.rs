@@ -81,7 +81,7 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
         }
     }
     let ended = worker.join();
-    shared.close();
+    shared.close(Vec::new());
     match ended {
         Ok(Ok(())) => Ok(code),
         Ok(Err(error)) => Err(error),

@@ -224,10 +224,16 @@ impl Shared {
         let _ = sender.send(&StopMsg { deadline_ms }, Duration::ZERO);
     }
 
-    /// Ends the service threads, network, servers and segments, in that order.
-    pub fn close(self) {
+    /// Set when the node's threads are to end.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Ends the service threads and `watches`, then network, servers and segments. Nothing else
+    /// holds the segments by then, so they are unlinked here and not left to the next start.
+    pub fn close(self, watches: Vec<JoinHandle<()>>) {
         self.stop.store(true, Ordering::Release);
-        for thread in self.threads {
+        for thread in self.threads.into_iter().chain(watches) {
             if thread.join().is_err() {
                 tracing::error!("a service thread had panicked");
             }

@@ -16,6 +16,8 @@ use adnet_common::worker::LAUNCH_VARIABLE;
 use adnet_common::worker::clock::monotonic_ns;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub struct WorkerSlot {
@@ -27,6 +29,8 @@ pub struct WorkerSlot {
     pub incarnation: u32,
     pub history: RestartHistory,
     pub letters: DeadLetters,
+    /// The thread that waits for the kernel's early word of this incarnation's death.
+    pub watch: Option<JoinHandle<()>>,
     /// Judges the pulse once the worker is ready.
     judge: Option<HangJudge>,
     limits: HangLimits,
@@ -49,6 +53,7 @@ impl WorkerSlot {
         order: WorkerOrder,
         listener: TcpListener,
         history: RestartHistory,
+        letters: DeadLetters,
         limits: HangLimits,
     ) -> Self {
         Self {
@@ -58,7 +63,8 @@ impl WorkerSlot {
             child: None,
             incarnation: 0,
             history,
-            letters: DeadLetters::default(),
+            letters,
+            watch: None,
             judge: None,
             limits,
             restart_at_ns: None,
@@ -72,6 +78,7 @@ impl WorkerSlot {
         spawner: &Spawner,
         topology: &Arc<Topology>,
         events: &Events,
+        stop: Arc<AtomicBool>,
     ) -> Result<u32, SpawnError> {
         self.incarnation += 1;
         self.restart_at_ns = None;
@@ -108,11 +115,12 @@ impl WorkerSlot {
         })?;
         let pid = child.pid();
         self.child = Some(child);
-        watch_for_death(
+        self.watch = watch_for_death(
             self.chain,
             self.incarnation,
             Arc::clone(topology),
             events.clone(),
+            stop,
         );
         Ok(u32::try_from(pid).expect("a pid is positive"))
     }
@@ -191,15 +199,19 @@ fn beat(topology: &Topology, chain: ChainId) -> Beat {
 
 /// Waits on the robust futex of an incarnation: the kernel marks it before it tears down the
 /// memory, so this is earlier than the pidfd.
-fn watch_for_death(chain: ChainId, incarnation: u32, topology: Arc<Topology>, events: Events) {
+fn watch_for_death(
+    chain: ChainId,
+    incarnation: u32,
+    topology: Arc<Topology>,
+    events: Events,
+    stop: Arc<AtomicBool>,
+) -> Option<JoinHandle<()>> {
     const LOOK: Duration = Duration::from_millis(100);
     let epoch = topology.heartbeat(chain).epoch();
     let watch = move || {
-        loop {
-            let heartbeat = topology.heartbeat(chain);
-            if heartbeat.epoch() != epoch || Arc::strong_count(&topology) == 1 {
-                return; // buried already, or the node has ended
-            }
+        let heartbeat = topology.heartbeat(chain);
+        // Until it is buried, or the node ends.
+        while heartbeat.epoch() == epoch && !stop.load(Ordering::Acquire) {
             if !heartbeat.is_watched() {
                 std::thread::sleep(LOOK / 4); // it has not announced its watch yet
             }
@@ -208,10 +220,9 @@ fn watch_for_death(chain: ChainId, incarnation: u32, topology: Arc<Topology>, ev
             }
         }
     };
-    let spawned = std::thread::Builder::new()
-        .name(format!("{chain}-death"))
-        .spawn(watch);
-    if let Err(error) = spawned {
-        tracing::warn!(%chain, %error, "no early warning of this worker's death");
-    }
+    let name = format!("{chain}-death");
+    let spawned = std::thread::Builder::new().name(name).spawn(watch);
+    spawned
+        .inspect_err(|error| tracing::warn!(%chain, %error, "no early warning of this death"))
+        .ok()
 }

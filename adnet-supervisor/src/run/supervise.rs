@@ -3,6 +3,7 @@
 //! One thread sleeps on the signals, the workers' pidfds and a waker for the other threads. It does
 //! no chain logic and touches no untrusted byte.
 
+use super::dead_letters;
 use super::events::{Event, Events};
 use super::shared::{Shared, block_interval_ms, build_id, chain_config};
 use super::slot::WorkerSlot;
@@ -127,7 +128,8 @@ fn slot(
             chain,
             incarnation: 0,
             schema_hash: Hash(SCHEMA_HASH),
-            genesis: config.node.genesis_file(),
+            // A worker begins in the root directory.
+            genesis: std::path::absolute(config.node.genesis_file())?,
             validator: shared.validator,
             config: chain_config(config, chain).clone(),
             rings: shared.topology.worker_rings(chain),
@@ -137,7 +139,10 @@ fn slot(
     };
     let seed = getrandom::u64()?;
     let history = RestartHistory::new(limits, seed);
-    Ok(WorkerSlot::new(chain, order, listener, history, hang))
+    let letters = dead_letters::restore(chain, &shared.store)?;
+    Ok(WorkerSlot::new(
+        chain, order, listener, history, letters, hang,
+    ))
 }
 
 impl Supervisor {
@@ -163,9 +168,12 @@ impl Supervisor {
             workers,
             ..
         } = self;
-        drop(workers);
+        let watches = workers
+            .into_values()
+            .filter_map(|slot| slot.watch)
+            .collect();
         drop(spawner);
-        shared.close();
+        shared.close(watches);
         tracing::info!(code, "the node has stopped");
         Ok(code)
     }
@@ -235,7 +243,8 @@ impl Supervisor {
             .workers
             .get_mut(&chain)
             .expect("a wanted chain has a slot");
-        let pid = slot.spawn(&self.spawner, &self.shared.topology, &self.events)?;
+        let (topology, stop) = (&self.shared.topology, self.shared.stop_flag());
+        let pid = slot.spawn(&self.spawner, topology, &self.events, stop)?;
         self.shared.state.worker_started(chain, pid);
         tracing::info!(%chain, pid, incarnation = slot.incarnation, "worker started");
         Ok(())

@@ -35,6 +35,7 @@ impl Floor {
     pub fn start() -> Floor {
         let path = format!("/dev/shm/{}-floor", fresh_address());
         let lines = map(&path, true);
+        pin(1);
         let peer = peer_command(Floor::NAME)
             .arg(&path)
             .spawn()

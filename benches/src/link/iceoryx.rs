@@ -18,7 +18,7 @@ pub struct Iceoryx {
     listener: Listener<ipc::Service>,
     words: usize,
     wait: Wait,
-    _node: Node<ipc::Service>,
+    node: Node<ipc::Service>,
 }
 
 impl Iceoryx {
@@ -65,7 +65,7 @@ impl Iceoryx {
                 .expect("a notifier"),
             words: job.words,
             wait: job.wait,
-            _node: node,
+            node,
         }
     }
 }
@@ -113,5 +113,12 @@ impl Link for Iceoryx {
                 }
             }
         }
+    }
+}
+
+impl Drop for Iceoryx {
+    fn drop(&mut self) {
+        // The other process was killed; what it had in /dev/shm is taken away here.
+        let _ = self.node.try_cleanup_dead_nodes();
     }
 }

@@ -209,9 +209,9 @@ impl<L: Link> Session<L> {
             batch,
             address: fresh_address(),
         };
-        let mut command = Command::new("/proc/self/exe");
-        command.args([PEER, L::NAME]);
-        let (mut link, peer) = L::start(&mut job, command);
+        // The other process inherits this, and would otherwise wait for the core of a poller.
+        pin(1);
+        let (mut link, peer) = L::start(&mut job, peer_command(L::NAME));
         pin(0);
         link.recv();
         Session { link, job, peer }
@@ -321,7 +321,7 @@ fn serve<L: Link>(arguments: &[String]) {
     }
 }
 
-/// A command for the other process of something that is not a [`Link`].
+/// The command that starts the other process.
 fn peer_command(name: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args([PEER, name]);

@@ -12,8 +12,8 @@ use adnet_common::{
     keys::{AlphaAddress, EvmAddress, PublicKey, SecretKey},
 };
 use adnet_delta::tx::{
-    Envelope, Fees, SignedTx, SignError, address, sign_call, sign_deploy, sign_transfer as sign_sax,
-    sign_unlock,
+    Envelope, Fees, SignError, SignedTx, address, sign_call, sign_deploy,
+    sign_transfer as sign_sax, sign_unlock,
 };
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::{Value, json};
@@ -152,7 +152,9 @@ impl DeltaUser {
     }
 
     pub fn balance_wei(&self) -> U256 {
-        let answer = self.api.rpc("eth_getBalance", json!([self.address(), "latest"]));
+        let answer = self
+            .api
+            .rpc("eth_getBalance", json!([self.address(), "latest"]));
         serde_json::from_value(answer.expect("a balance")).expect("a quantity")
     }
 
@@ -177,7 +179,12 @@ impl DeltaUser {
     }
 
     pub fn deploy(&self, nonce: u64, init_code: Bytes) -> SignedTx {
-        signed(sign_deploy(&self.key, self.envelope(nonce, 1_000_000), U256::ZERO, init_code))
+        signed(sign_deploy(
+            &self.key,
+            self.envelope(nonce, 1_000_000),
+            U256::ZERO,
+            init_code,
+        ))
     }
 
     pub fn call(&self, nonce: u64, to: Address, calldata: Bytes) -> SignedTx {
@@ -186,7 +193,12 @@ impl DeltaUser {
     }
 
     pub fn unlock(&self, nonce: u64, to: AlphaAddress, units: u64) -> SignedTx {
-        signed(sign_unlock(&self.key, self.envelope(nonce, 60_000), &to.0, units))
+        signed(sign_unlock(
+            &self.key,
+            self.envelope(nonce, 60_000),
+            &to.0,
+            units,
+        ))
     }
 
     /// Sends a transaction as wallets do.

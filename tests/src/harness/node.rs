@@ -112,7 +112,10 @@ impl TestNode {
             command.args(["--set", setting]);
         }
         command.args(&self.options.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         let mut child = command.spawn().expect("the binary runs");
         let pid = child.id();
         let process = Process::of(pid).expect("a child that is not reaped has an entry");
@@ -128,7 +131,10 @@ impl TestNode {
                 let _ = child.kill();
                 let _ = child.wait();
                 let said = fs::read_to_string(&log).unwrap_or_default();
-                panic!("the node did not become ready ({ended:?}):\n{}", tail(&said));
+                panic!(
+                    "the node did not become ready ({ended:?}):\n{}",
+                    tail(&said)
+                );
             }
             thread::sleep(Duration::from_millis(10));
         };
@@ -179,7 +185,9 @@ impl TestNode {
 
     /// The report of the control socket.
     pub fn status(&self) -> Value {
-        eventually("the control socket answers", || status_at(&self.data_dir().join("control.sock")))
+        eventually("the control socket answers", || {
+            status_at(&self.data_dir().join("control.sock"))
+        })
     }
 
     /// The worker of a chain as the report names it.
@@ -251,7 +259,10 @@ impl TestNode {
         running.child.wait().expect("it is our child");
         while children.iter().any(Process::is_alive) {
             let late = at.elapsed();
-            assert!(late < ORPHAN_DEADLINE, "workers outlive their supervisor by {late:?}");
+            assert!(
+                late < ORPHAN_DEADLINE,
+                "workers outlive their supervisor by {late:?}"
+            );
             thread::sleep(Duration::from_millis(1));
         }
         Killed {

@@ -23,7 +23,8 @@ impl Process {
 
     /// Whether it still runs; one that only waits to be reaped does not.
     pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|now| now.started_ticks == self.started_ticks && now.state != 'Z')
+        stat(self.pid)
+            .is_some_and(|now| now.started_ticks == self.started_ticks && now.state != 'Z')
     }
 
     /// All processes whose parent it is.

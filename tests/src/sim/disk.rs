@@ -5,8 +5,9 @@
 //! earlier one, because the database has one log.
 
 use super::random::Random;
+use adnet_common::chain_id::ChainId;
 use adnet_common::memory_store::MemoryStore;
-use adnet_common::store::Write;
+use adnet_common::store::{Family, Part, Write};
 
 /// Whether the disk keeps its promises; the others are for negative controls.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,17 @@ impl Disk {
         }
     }
 
+    /// Loses the consensus families of both chains, as a restored old backup would.
+    pub fn forget_consensus(&mut self) {
+        let all = |chain| Write::DeleteRange {
+            family: Family::of(chain, Part::Consensus),
+            from: Vec::new(),
+            to: vec![u8::MAX],
+        };
+        self.append(ChainId::ALL.map(all).to_vec());
+        self.sync();
+    }
+
     /// Forgets a suffix of what was not synced.
     pub fn lose_power(&mut self, random: &mut Random) {
         let kept = random.below(self.unsynced.len() as u64 + 1) as usize;
@@ -55,7 +67,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adnet_common::store::{Family, ReadStore};
+    use adnet_common::store::ReadStore;
 
     #[test]
     fn power_takes_a_suffix_of_what_was_not_synced() {

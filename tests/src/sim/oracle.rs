@@ -138,9 +138,13 @@ impl Oracle {
     }
 
     pub fn signed(&mut self, machine: usize, chain: ChainId, slot: SignSlot, bytes: Vec<u8>) {
-        let before = self.signatures.insert((machine, chain, slot), bytes.clone());
+        let before = self
+            .signatures
+            .insert((machine, chain, slot), bytes.clone());
         if before.is_some_and(|before| before != bytes) {
-            self.violated(format!("machine {machine} signed twice on {chain}: {slot:?}"));
+            self.violated(format!(
+                "machine {machine} signed twice on {chain}: {slot:?}"
+            ));
         }
     }
 

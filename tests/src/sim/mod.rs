@@ -1,0 +1,59 @@
+//! A whole network in one thread on a virtual clock: the real chain core with both real
+//! applications, on disks and networks that fail as a seed says.
+//!
+//! [`run`] plays a [`Scenario`] and asks the oracle at every block and at the end. Nothing here reads
+//! a clock or a random source, so a seed that fails fails again.
+
+mod chain;
+mod disk;
+mod host;
+mod oracle;
+mod random;
+mod scenario;
+mod simulation;
+mod stepping;
+mod workload;
+
+pub use disk::Honesty;
+pub use host::{Crash, Death, Moment};
+pub use oracle::{Decided, Violation};
+pub use scenario::{Crashes, Scenario};
+
+use adnet_common::chain_id::ChainId;
+use adnet_common::hash::Hash;
+use simulation::Simulation;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Over everything that was committed and every death, with its time.
+    pub digest: Hash,
+    /// The first commit of every block.
+    pub decided: BTreeMap<(ChainId, u64), Decided>,
+    /// Durable operations of machine 0.
+    pub ops: u64,
+    pub deaths: u64,
+    /// Transactions that were accepted and are in a block.
+    pub settled: u64,
+    /// Units that crossed from Alpha to Delta and back.
+    pub locked_units: u64,
+    pub unlocked_units: u64,
+}
+
+/// Plays a scenario to its end.
+///
+/// # Errors
+/// The first rule that was broken. A panic of a node is one, too.
+pub fn run(scenario: &Scenario) -> Result<Report, Violation> {
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        Simulation::new(scenario.clone()).play()
+    }));
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let what = format!("a node panicked: {}", text.unwrap_or("without a text"));
+        Err(Violation { at_ms: 0, what })
+    })
+}

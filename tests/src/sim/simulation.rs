@@ -1,0 +1,384 @@
+//! The virtual clock and what is on the way: messages, restarts, clients.
+
+use super::Report;
+use super::chain::{Chain, Nodes};
+use super::disk::{Disk, Honesty};
+use super::host::{Crash, Death, Gate, Moment};
+use super::oracle::{Oracle, Violation};
+use super::random::{Random, mixed};
+use super::scenario::{Crashes, Scenario};
+use super::workload::Client;
+use adnet_alpha::AlphaApp;
+use adnet_common::chain_id::ChainId;
+use adnet_common::consensus::Timeouts;
+use adnet_common::genesis::{Genesis, GenesisValidator};
+use adnet_common::hash::Hash;
+use adnet_common::keys::{KeyKind, SecretKey};
+use adnet_common::mempool::MempoolLimits;
+use adnet_common::node::{Class, Exchange, NodeConfig};
+use adnet_common::supply::{AlphaSupply, DeltaSupply};
+use adnet_delta::DeltaApp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) const GENESIS_MS: u64 = 1_800_000_000_000;
+/// What is on the way when the troubles end must have arrived after this.
+const SETTLE_MS: u64 = 240_000;
+/// How long a machine is away, and how often a client looks at its transaction.
+const DOWN_MAX_MS: u64 = 4_000;
+const CLIENT_MAX_MS: u64 = 2_500;
+
+/// Something that will happen to a chain of a machine, or to a client.
+pub(super) enum Event {
+    Network {
+        from: usize,
+        class: Class,
+        bytes: Vec<u8>,
+    },
+    Sibling(Exchange),
+    Restart,
+    Client(usize),
+}
+
+/// Whom an event is for.
+#[derive(Copy, Clone)]
+pub(super) struct Place {
+    pub machine: usize,
+    pub chain: ChainId,
+}
+
+pub(super) struct Machine {
+    pub key: ed25519_consensus::SigningKey,
+    pub config: NodeConfig,
+    pub disk: Disk,
+    pub gate: Gate,
+    pub nodes: Nodes,
+}
+
+pub(super) struct Simulation {
+    pub scenario: Scenario,
+    pub genesis: Arc<Genesis>,
+    pub genesis_hash: Hash,
+    pub random: Random,
+    pub oracle: Oracle,
+    pub now_ms: u64,
+    pub machines: Vec<Machine>,
+    clients: Vec<Client>,
+    queue: BTreeMap<(u64, u64), (Place, Event)>,
+    queued: u64,
+    /// Whether clients and troubles are over.
+    pub is_quiet: bool,
+    deaths: u64,
+    settled: u64,
+    crossed_units: BTreeMap<ChainId, u64>,
+    at_genesis: Option<(AlphaSupply, DeltaSupply)>,
+}
+
+impl Simulation {
+    pub fn new(scenario: Scenario) -> Self {
+        let secret = |index: usize| {
+            let seed = [index as u8 + 1; 32];
+            SecretKey::from_bytes(KeyKind::Validator, &seed).expect("any seed is a key")
+        };
+        let public = |key: &SecretKey| key.ed25519_public().expect("an ed25519 seed");
+        let keys: Vec<SecretKey> = (0..scenario.validators).map(secret).collect();
+        let mut genesis = Genesis::dev(public(&keys[0]), GENESIS_MS);
+        for (index, key) in keys.iter().enumerate().skip(1) {
+            genesis.validators.push(GenesisValidator {
+                name: format!("validator-{index}"),
+                public_key: public(key),
+                power: 1,
+            });
+        }
+        let genesis = Arc::new(genesis);
+        let machine = |key: &SecretKey| Machine {
+            key: key.ed25519().expect("an ed25519 seed"),
+            config: NodeConfig {
+                genesis: Arc::clone(&genesis),
+                validator: Some(public(key)),
+                mempool: MempoolLimits {
+                    max_txs: 1_000,
+                    max_bytes: 1 << 20,
+                    max_per_sender: 16,
+                    ttl_ms: 600_000,
+                },
+                timeouts: Timeouts::default(),
+            },
+            disk: Disk::default(),
+            gate: Gate::default(),
+            nodes: Nodes::default(),
+        };
+        let machines = keys.iter().map(machine).collect();
+        Self {
+            random: Random::new(mixed(scenario.seed ^ 0xad_0e7)),
+            clients: if scenario.has_clients {
+                Client::all()
+            } else {
+                Vec::new()
+            },
+            genesis_hash: genesis.hash(),
+            genesis,
+            oracle: Oracle::default(),
+            now_ms: GENESIS_MS,
+            machines,
+            queue: BTreeMap::new(),
+            queued: 0,
+            is_quiet: false,
+            deaths: 0,
+            settled: 0,
+            crossed_units: BTreeMap::new(),
+            at_genesis: None,
+            scenario,
+        }
+    }
+
+    pub fn play(mut self) -> Result<Report, Violation> {
+        for machine in 0..self.machines.len() {
+            self.plan_crash(machine);
+            for chain in ChainId::ALL {
+                self.later(1, Place { machine, chain }, Event::Restart);
+            }
+        }
+        for client in 0..self.clients.len() {
+            let (machine, chain) = (0, self.clients[client].chain);
+            let delay_ms = 10 + self.random.below(CLIENT_MAX_MS);
+            self.later(delay_ms, Place { machine, chain }, Event::Client(client));
+        }
+        let busy_end = GENESIS_MS + self.scenario.busy_ms;
+        while self.next_event(busy_end)? {}
+        self.is_quiet = true;
+        self.machines.iter_mut().for_each(|m| m.gate.crash = None);
+        let deadline = busy_end + SETTLE_MS;
+        while !self.is_settled() {
+            if !self.next_event(deadline)? {
+                self.oracle.violated(self.unsettled());
+            }
+            self.check()?;
+        }
+        self.check_totals();
+        self.check()?;
+        let crossed = |chain| self.crossed_units.get(&chain).copied().unwrap_or(0);
+        Ok(Report {
+            digest: self.oracle.digest,
+            ops: self.machines[0].gate.ops,
+            deaths: self.deaths,
+            settled: self.settled,
+            locked_units: crossed(ChainId::Alpha),
+            unlocked_units: crossed(ChainId::Delta),
+            decided: self.oracle.decided,
+        })
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.oracle.violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// Lets the next thing before `end_ms` happen; false if there is none.
+    fn next_event(&mut self, end_ms: u64) -> Result<bool, Violation> {
+        let queued_ms = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let timer = self.next_timer();
+        let at_ms = queued_ms.into_iter().chain(timer.map(|(at, _)| at)).min();
+        let Some(at_ms) = at_ms.filter(|at| *at < end_ms) else {
+            return Ok(false);
+        };
+        self.now_ms = self.now_ms.max(at_ms);
+        self.oracle.now_ms = self.now_ms - GENESIS_MS;
+        if queued_ms == Some(at_ms) {
+            let (_, (place, event)) = self.queue.pop_first().expect("it was seen above");
+            self.happen(place, event);
+        } else if let Some((_, place)) = timer {
+            self.stimulate(place, super::stepping::Stimulus::Tick);
+        }
+        self.check()?;
+        Ok(true)
+    }
+
+    /// The first timer of a living node, with its lateness.
+    fn next_timer(&self) -> Option<(u64, Place)> {
+        let mut first: Option<(u64, Place)> = None;
+        for (machine, m) in self.machines.iter().enumerate() {
+            let alpha = m.nodes.alpha.as_ref().and_then(|n| n.next_deadline_ms());
+            let delta = m.nodes.delta.as_ref().and_then(|n| n.next_deadline_ms());
+            for (chain, due_ms) in [(ChainId::Alpha, alpha), (ChainId::Delta, delta)] {
+                let Some(due_ms) = due_ms else { continue };
+                let name =
+                    mixed(due_ms ^ (machine as u64) << 56 ^ u64::from(chain.as_byte()) << 48);
+                let late_ms = name % (self.scenario.timer_late_max_ms + 1);
+                let at_ms = due_ms.saturating_add(late_ms);
+                if first.is_none_or(|(at, _)| at_ms < at) {
+                    first = Some((at_ms, Place { machine, chain }));
+                }
+            }
+        }
+        first
+    }
+
+    pub fn later(&mut self, delay_ms: u64, place: Place, event: Event) {
+        let at_ms = self.now_ms + delay_ms;
+        self.queue.insert((at_ms, self.queued), (place, event));
+        self.queued += 1;
+    }
+
+    /// Sends a message that may be lost or come twice.
+    pub fn send(&mut self, delay_max_ms: u64, place: Place, make: impl Fn() -> Event) {
+        let (lost, doubled) = match self.is_quiet {
+            true => (0, 0),
+            false => (self.scenario.lost_percent, self.scenario.doubled_percent),
+        };
+        let copies = match (self.random.chance(lost), self.random.chance(doubled)) {
+            (true, _) => 0,
+            (false, true) => 2,
+            (false, false) => 1,
+        };
+        for _ in 0..copies {
+            let delay_ms = 1 + self.random.below(delay_max_ms);
+            self.later(delay_ms, place, make());
+        }
+    }
+
+    fn happen(&mut self, place: Place, event: Event) {
+        use super::stepping::Stimulus;
+        match event {
+            Event::Network { from, class, bytes } => {
+                self.stimulate(place, Stimulus::Network { from, class, bytes });
+            }
+            Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
+            Event::Restart => match place.chain {
+                ChainId::Alpha => self.open::<AlphaApp>(place),
+                ChainId::Delta => self.open::<DeltaApp>(place),
+            },
+            Event::Client(client) => self.client(client),
+        }
+        if self.at_genesis.is_none() {
+            self.at_genesis = self.oracle.supplies();
+        }
+    }
+
+    fn client(&mut self, index: usize) {
+        let chain = self.clients[index].chain;
+        let height = self.oracle.height(chain);
+        let client = &mut self.clients[index];
+        if let Some(outstanding) = &client.outstanding {
+            if self.oracle.is_included(&outstanding.raw) {
+                *self.crossed_units.entry(chain).or_default() += client.settle();
+                self.settled += 1;
+            } else if outstanding.last_height < height {
+                client.outstanding = None;
+            }
+        }
+        if client.outstanding.is_none() && !self.is_quiet {
+            client.sign(&self.genesis, height, &mut self.random);
+        }
+        if let Some(outstanding) = &client.outstanding {
+            let raw = outstanding.raw.clone();
+            let machine = self.random.below(self.machines.len() as u64) as usize;
+            let place = Place { machine, chain };
+            match chain {
+                ChainId::Alpha => self.submit::<AlphaApp>(place, raw),
+                ChainId::Delta => self.submit::<DeltaApp>(place, raw),
+            }
+        }
+        let delay_ms = 200 + self.random.below(CLIENT_MAX_MS);
+        let machine = 0; // A client belongs to no machine.
+        self.later(delay_ms, Place { machine, chain }, Event::Client(index));
+    }
+
+    /// Plans the next death of a machine.
+    fn plan_crash(&mut self, machine: usize) {
+        let gate = &mut self.machines[machine].gate;
+        gate.crash = match self.scenario.crashes {
+            Crashes::Once(crash) if machine == 0 && self.deaths == 0 => Some(crash),
+            Crashes::Often { within_ops } if !self.is_quiet => Some(Crash {
+                op: gate.ops + self.random.below(within_ops),
+                moment: [Moment::Before, Moment::After][self.random.below(2) as usize],
+                death: [Death::Worker, Death::Node, Death::Power][self.random.below(3) as usize],
+            }),
+            _ => None,
+        };
+    }
+
+    /// The process that made the last durable operation of this machine is dead.
+    pub fn die(&mut self, place: Place) {
+        let crash = self.machines[place.machine].gate.crash.take();
+        let crash = crash.expect("nobody dies without a plan");
+        self.deaths += 1;
+        let machine = &mut self.machines[place.machine];
+        machine.gate.is_dead = false;
+        let dead = match crash.death {
+            Death::Worker => vec![place.chain],
+            Death::Node | Death::Power => ChainId::ALL.to_vec(),
+        };
+        if crash.death == Death::Power {
+            machine.disk.lose_power(&mut self.random);
+        }
+        if self.scenario.honesty == Honesty::ForgetsConsensus {
+            machine.disk.forget_consensus();
+        }
+        self.oracle
+            .record(format!("{} {crash:?}", place.machine).as_bytes());
+        for chain in dead {
+            // The other chain may be away already, with its restart on the way.
+            let was_there = match chain {
+                ChainId::Alpha => AlphaApp::slot(&mut machine.nodes).take().is_some(),
+                ChainId::Delta => DeltaApp::slot(&mut machine.nodes).take().is_some(),
+            };
+            if was_there || chain == place.chain {
+                let delay_ms = 100 + self.random.below(DOWN_MAX_MS);
+                let at_ms = self.now_ms + delay_ms;
+                let place = Place { chain, ..place };
+                self.queue
+                    .insert((at_ms, self.queued), (place, Event::Restart));
+                self.queued += 1;
+            }
+        }
+        self.plan_crash(place.machine);
+    }
+
+    /// Everything that was accepted is in a block, all machines have all blocks, and nothing is
+    /// between the chains.
+    fn is_settled(&self) -> bool {
+        let Some((alpha, delta)) = self.oracle.supplies() else {
+            return false;
+        };
+        let is_level = |chain| {
+            let height = Some(self.oracle.height(chain));
+            (0..self.machines.len()).all(|m| self.oracle.shown(m, chain) == height)
+        };
+        self.clients
+            .iter()
+            .all(|client| client.outstanding.is_none())
+            && alpha.last_sent == delta.last_consumed
+            && delta.last_sent == alpha.last_consumed
+            && ChainId::ALL.into_iter().all(is_level)
+    }
+
+    fn unsettled(&self) -> String {
+        let waiting = self
+            .clients
+            .iter()
+            .filter(|c| c.outstanding.is_some())
+            .count();
+        let shown: Vec<_> = (0..self.machines.len())
+            .map(|m| ChainId::ALL.map(|chain| self.oracle.shown(m, chain)))
+            .collect();
+        let supplies = self.oracle.supplies();
+        format!("not settled in time: {waiting} transactions wait, heights {shown:?}, {supplies:?}")
+    }
+
+    /// Every lock was minted once and every unlock released once, to the unit.
+    fn check_totals(&mut self) {
+        let all = self.at_genesis.zip(self.oracle.supplies());
+        let ((alpha_0, delta_0), (alpha, delta)) = all.expect("settled means that both opened");
+        let crossed = |chain| self.crossed_units.get(&chain).copied().unwrap_or(0);
+        let (locked, unlocked) = (crossed(ChainId::Alpha), crossed(ChainId::Delta));
+        let as_sent = alpha.locked_total_units - alpha_0.locked_total_units == locked
+            && delta.minted_total_units - delta_0.minted_total_units == locked
+            && delta.burned_total_units - delta_0.burned_total_units == unlocked
+            && alpha.released_total_units - alpha_0.released_total_units == unlocked;
+        if !as_sent {
+            self.oracle.violated(format!(
+                "{locked} units were locked and {unlocked} unlocked, but {alpha:?}, {delta:?}"
+            ));
+        }
+    }
+}

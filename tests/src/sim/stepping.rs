@@ -1,0 +1,208 @@
+//! Steps of single nodes: opening, inputs, and where their outputs go.
+
+use super::chain::Chain;
+use super::host::ChainHost;
+use super::simulation::{Event, GENESIS_MS, Place, Simulation};
+use adnet_alpha::AlphaApp;
+use adnet_common::application::Application;
+use adnet_common::chain_id::ChainId;
+use adnet_common::consensus::Domain;
+use adnet_common::ledger;
+use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer};
+use adnet_common::worker::Request;
+use adnet_delta::DeltaApp;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How long the ring between the chains of a machine takes.
+const RING_MS: u64 = 1;
+
+/// An input whose type does not depend on the chain.
+pub(super) enum Stimulus {
+    Tick,
+    Network {
+        from: usize,
+        class: Class,
+        bytes: Vec<u8>,
+    },
+    Sibling(Exchange),
+}
+
+impl Stimulus {
+    fn input<A: Application>(self) -> Input<A> {
+        match self {
+            Stimulus::Tick => Input::Tick,
+            Stimulus::Sibling(exchange) => Input::Sibling(exchange),
+            Stimulus::Network { from, class, bytes } => Input::Network {
+                peer: peer(from),
+                class,
+                bytes,
+            },
+        }
+    }
+}
+
+/// The node key of a machine in the simulation.
+fn peer(machine: usize) -> Peer {
+    [machine as u8; 32]
+}
+
+impl Simulation {
+    pub fn stimulate(&mut self, place: Place, stimulus: Stimulus) {
+        match place.chain {
+            ChainId::Alpha => self.step::<AlphaApp>(place, stimulus.input()),
+            ChainId::Delta => self.step::<DeltaApp>(place, stimulus.input()),
+        }
+    }
+
+    /// Does `work` with the host of `place`.
+    fn with_host<T>(&mut self, place: Place, work: impl FnOnce(&mut ChainHost<'_>) -> T) -> T {
+        let machine = &mut self.machines[place.machine];
+        let mut host = ChainHost {
+            machine: place.machine,
+            chain: place.chain,
+            disk: &mut machine.disk,
+            gate: &mut machine.gate,
+            oracle: &mut self.oracle,
+            key: &machine.key,
+            domain: Domain {
+                network_id: self.genesis.network_id,
+                chain: place.chain,
+                genesis: self.genesis_hash,
+            },
+            honesty: self.scenario.honesty,
+        };
+        work(&mut host)
+    }
+
+    /// Starts a chain of a machine on what its disk has.
+    pub fn open<A: Chain>(&mut self, place: Place) {
+        if A::slot(&mut self.machines[place.machine].nodes).is_some() {
+            return;
+        }
+        let config = self.machines[place.machine].config.clone();
+        let now_ms = self.now_ms;
+        match self.with_host(place, |host| Node::<A>::open(config, now_ms, host)) {
+            Ok(node) => {
+                self.show::<A>(place, node.tip().height);
+                self.oracle
+                    .supply(node.tip().height, A::leaf(&node.application().view()));
+                *A::slot(&mut self.machines[place.machine].nodes) = Some(node);
+            }
+            Err(fault) => self.fault(place, &fault),
+        }
+    }
+
+    /// The oracle sees what a machine has committed since it showed something last.
+    fn show<A: Chain>(&mut self, place: Place, height: u64) {
+        let Place { machine, chain } = place;
+        self.oracle.opened(machine, chain, height);
+        let from = self
+            .oracle
+            .shown(machine, chain)
+            .map_or(0, |shown| shown + 1);
+        for height in from..=height {
+            let disk = self.machines[machine].disk.current();
+            match ledger::block_at(disk, chain, height) {
+                Ok(Some(block)) => self.oracle.committed(machine, chain, &block.block),
+                other => self.oracle.violated(format!(
+                    "{chain} block {height} is not on the disk of machine {machine}: {other:?}"
+                )),
+            }
+        }
+    }
+
+    fn step<A: Chain>(&mut self, place: Place, input: Input<A>) {
+        let Some(mut node) = A::slot(&mut self.machines[place.machine].nodes).take() else {
+            return; // Nobody is there to hear it.
+        };
+        let (now_ms, mut outputs) = (self.now_ms, Vec::new());
+        let stepped = self.with_host(place, |host| node.step(now_ms, input, host, &mut outputs));
+        match stepped {
+            Ok(()) => {
+                *A::slot(&mut self.machines[place.machine].nodes) = Some(node);
+                outputs
+                    .into_iter()
+                    .for_each(|output| self.route(place, output));
+            }
+            Err(fault) => self.fault(place, &fault),
+        }
+    }
+
+    /// A node has stopped: by the planned death, or by something that must not happen.
+    fn fault(&mut self, place: Place, fault: &NodeFault) {
+        let Place { machine, chain } = place;
+        if self.machines[machine].gate.is_dead {
+            self.die(place);
+        } else {
+            self.oracle
+                .violated(format!("{chain} of machine {machine} stopped: {fault}"));
+        }
+    }
+
+    fn route<A: Chain>(&mut self, place: Place, output: Output<A>) {
+        let Place { machine, chain } = place;
+        match output {
+            Output::Broadcast { class, bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != machine) {
+                    self.send_network(place, to, class, &bytes);
+                }
+            }
+            Output::Send {
+                peer: to,
+                class,
+                bytes,
+            } => {
+                let to = usize::from(to[0]);
+                self.send_network(place, to, class, &bytes);
+            }
+            Output::Distrust(peer) => {
+                let other = peer[0];
+                self.oracle.violated(format!(
+                    "{chain} of machine {machine} distrusts the honest machine {other}"
+                ));
+            }
+            Output::Sibling(exchange) => {
+                let chain = chain.sibling();
+                let to = Place { machine, chain };
+                self.send(RING_MS, to, || Event::Sibling(exchange.clone()));
+            }
+            Output::Committed { snapshot, .. } => {
+                let height = snapshot.status.height;
+                self.show::<A>(place, height);
+                self.oracle.supply(height, A::leaf(&snapshot.view));
+            }
+        }
+    }
+
+    fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
+        let place = Place {
+            machine: to,
+            ..from
+        };
+        let make = || Event::Network {
+            from: from.machine,
+            class,
+            bytes: bytes.to_vec(),
+        };
+        self.send(self.scenario.delay_max_ms, place, make);
+    }
+
+    /// Sends a client's transaction, and checks the answer.
+    pub fn submit<A: Chain>(&mut self, place: Place, raw: Vec<u8>) {
+        let verified = A::verify(&A::rules(&self.genesis), &raw);
+        let tx = Arc::new(verified.expect("the clients sign valid transactions"));
+        let (reply, mut answer) = oneshot::channel();
+        self.step::<A>(place, Input::Request(Request::Submit { tx, reply }));
+        match answer.try_recv() {
+            Ok(Err(error)) if error.code == "NONCE_TOO_LOW" && !self.oracle.is_included(&raw) => {
+                let at_ms = self.now_ms - GENESIS_MS;
+                self.oracle.violated(format!(
+                    "at {at_ms} ms the nonce of a waiting transaction was taken by another: {error}"
+                ));
+            }
+            // Refused for the moment, or nobody was there: the client tries again.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
