@@ -110,11 +110,10 @@ fn a_transfer_on_alpha_is_final_and_its_balance_is_proved_offline() {
     let root = root_at(&node.alpha(), &format!("/v1/block/{proved_at}"));
     verify(ChainId::Alpha, &root, &account).expect("the proof leads to the header's root");
     let mut forged = account.clone();
-    let value = forged["value"].as_str().expect("a value").to_owned();
-    forged["value"] = json!(value.replacen(&value[14..16], "77", 1));
-    if forged["value"] != account["value"] {
-        verify(ChainId::Alpha, &root, &forged).expect_err("another value is not proved");
-    }
+    let value = forged["value"].as_str().expect("a value");
+    let (start, last) = value.split_at(value.len() - 1);
+    forged["value"] = json!(format!("{start}{}", if last == "0" { "1" } else { "0" }));
+    verify(ChainId::Alpha, &root, &forged).expect_err("another value is not proved");
     verify(ChainId::Alpha, &Hash([9; 32]), &account).expect_err("nor under another root");
     supply(&node.alpha());
 }

@@ -18,6 +18,8 @@ pub struct Iceoryx {
     listener: Listener<ipc::Service>,
     words: usize,
     wait: Wait,
+    /// Sent since the last notification.
+    unnotified: usize,
     node: Node<ipc::Service>,
 }
 
@@ -65,6 +67,7 @@ impl Iceoryx {
                 .expect("a notifier"),
             words: job.words,
             wait: job.wait,
+            unnotified: 0,
             node,
         }
     }
@@ -91,10 +94,16 @@ impl Link for Iceoryx {
             .write_from_fn(|i| word(seed, i))
             .send()
             .expect("delivered");
+        self.unnotified += 1;
+        // A full queue makes the next send wait, so whoever empties it must be awake before.
+        if self.unnotified >= depth(self.words) / 2 {
+            self.flush();
+        }
     }
 
     #[inline]
     fn flush(&mut self) {
+        self.unnotified = 0;
         if self.wait == Wait::Blocking {
             self.notifier.notify().expect("notified");
         }
