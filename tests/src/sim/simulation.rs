@@ -29,6 +29,10 @@ const DOWN_MAX_MS: u64 = 4_000;
 const CLIENT_MAX_MS: u64 = 2_500;
 
 /// Something that will happen to a chain of a machine, or to a client.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, never kept in numbers"
+)]
 pub(super) enum Event {
     Network {
         from: usize,

@@ -18,6 +18,10 @@ use tokio::sync::oneshot;
 const RING_MS: u64 = 1;
 
 /// An input whose type does not depend on the chain.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, never kept in numbers"
+)]
 pub(super) enum Stimulus {
     Tick,
     Network {
