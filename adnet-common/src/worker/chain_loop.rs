@@ -197,16 +197,24 @@ impl<A: Application> ChainLoop<A> {
                 Output::Committed {
                     snapshot,
                     transactions,
-                } => self.publish(snapshot, transactions)?,
+                } => {
+                    // The other chain first: it verifies while we tell our own readers.
+                    self.flush_sibling();
+                    self.publish(snapshot, transactions)?;
+                }
             }
         }
         if !is_empty {
             self.links.network_up.flush();
-            if let Some((to_sibling, _)) = &mut self.links.attest {
-                to_sibling.flush();
-            }
+            self.flush_sibling();
         }
         Ok(())
+    }
+
+    fn flush_sibling(&mut self) {
+        if let Some((to_sibling, _)) = &mut self.links.attest {
+            to_sibling.flush();
+        }
     }
 
     fn send_network(
