@@ -48,13 +48,14 @@ impl<A: Application> Node<A> {
         writes.extend(ledger::block_writes(A::CHAIN, &committed));
         writes.extend(ledger::attestation_writes(&attestations));
         writes.extend(clear_height(A::CHAIN, height));
-        let proof = FinalityProof {
+        // A certificate proves finality by itself, and the votes in it are durable: the other chain
+        // may verify it while our disk works. What the block says to it follows when that is done.
+        host.tell_final(&FinalityProof {
             header: committed.block.header.clone(),
             certificate: committed.certificate.clone(),
-        };
+        });
         host.commit(CommitBatch { height, writes })?;
-        // The other chain first: it verifies while we go on.
-        host.announce(&proof, &attestations);
+        host.tell_messages(&attestations);
 
         self.app.apply(executed.pending);
         let CommittedBlock { block, certificate } = committed;

@@ -113,9 +113,13 @@ pub trait Host: ReadStore + Signer {
     /// Applies one block's batch atomically, synced. Repeating the last one is harmless.
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError>;
 
-    /// Tells the other chain, at once, of the block that [`Host::commit`] has just made durable and
-    /// of its messages. May be lost: the other chain asks again by [`Exchange::Resume`].
-    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]);
+    /// Tells the other chain at once that a block is final. May be lost, as all that is told to it:
+    /// the other chain asks again by [`Exchange::Resume`].
+    fn tell_final(&mut self, proof: &FinalityProof);
+
+    /// Tells the other chain at once what the block says to it that [`Host::commit`] has just made
+    /// durable.
+    fn tell_messages(&mut self, messages: &[Attestation]);
 
     /// Appends to the chain's consensus family. Survives the death of the process at once, and a
     /// loss of power from the next synced batch on (signatures and commits are synced).

@@ -34,7 +34,7 @@ impl ChainHost {
         }
     }
 
-    /// Sends what is no announcement; [`ChainHost::flush`] wakes the other chain.
+    /// Sends what has time; [`ChainHost::flush`] wakes the other chain.
     pub fn tell_sibling(&mut self, exchange: Exchange) {
         match exchange {
             Exchange::Finality(proof) => self.push(|ring, now| {
@@ -88,14 +88,13 @@ impl Host for ChainHost {
         Ok(())
     }
 
-    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]) {
-        if self.sibling.is_none() {
-            return;
-        }
-        let durable_ns = self.durable_ns;
+    fn tell_final(&mut self, proof: &FinalityProof) {
         self.push(|ring, now| ring.push(&FinalityMsg::new(proof), now));
-        // It verifies the certificate while we write the messages.
         self.flush();
+    }
+
+    fn tell_messages(&mut self, messages: &[Attestation]) {
+        let durable_ns = self.durable_ns;
         for attestation in messages {
             let message = AttestationMsg::new(attestation, durable_ns);
             self.push(|ring, now| ring.push(&message, now));

@@ -198,8 +198,11 @@ impl Host for ChainHost<'_> {
         self.write(batch.writes, true)
     }
 
-    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]) {
+    fn tell_final(&mut self, proof: &FinalityProof) {
         self.to_sibling.push(Exchange::Finality(proof.clone()));
+    }
+
+    fn tell_messages(&mut self, messages: &[Attestation]) {
         let messages = messages.iter().cloned();
         self.to_sibling.extend(messages.map(Exchange::Attestation));
     }

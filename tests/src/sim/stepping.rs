@@ -59,7 +59,7 @@ impl Simulation {
         }
     }
 
-    /// Does `work` with the host of `place`, and delivers what it announces to the other chain.
+    /// Does `work` with the host of `place`, and delivers what it tells the other chain.
     fn with_host<T>(&mut self, place: Place, work: impl FnOnce(&mut ChainHost<'_>) -> T) -> T {
         let mut to_sibling = Vec::new();
         let machine = &mut self.machines[place.machine];
