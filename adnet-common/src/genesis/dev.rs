@@ -105,6 +105,17 @@ impl Genesis {
             attestation: AttestationGenesis { max_per_block: 256 },
         }
     }
+
+    /// Gives the chains other block intervals than they have, in milliseconds. How far a block may
+    /// lag grows with them.
+    pub fn set_intervals(&mut self, alpha_ms: Option<u64>, delta_ms: Option<u64>) {
+        let (alpha, delta) = (&mut self.alpha, &mut self.delta);
+        alpha.block_interval_ms = alpha_ms.unwrap_or(alpha.block_interval_ms);
+        delta.block_interval_ms = delta_ms.unwrap_or(delta.block_interval_ms);
+        let lag_ms = |interval_ms: u64| interval_ms.saturating_mul(4);
+        alpha.max_lag_ms = alpha.max_lag_ms.max(lag_ms(alpha.block_interval_ms));
+        delta.max_lag_ms = delta.max_lag_ms.max(lag_ms(delta.block_interval_ms));
+    }
 }
 
 /// The secret of Alpha's development account `index`: sha256("adnet dev alpha account INDEX").

@@ -5,13 +5,17 @@
 
 mod completion;
 mod config;
+mod control_client;
 mod init;
 mod keys;
+mod manual;
 mod new_node;
+mod peers;
 mod run;
 mod settings;
 mod signer_key;
 mod status;
+mod testnet;
 mod tx;
 mod version;
 
@@ -56,6 +60,8 @@ enum Command {
     Run(run::RunCommand),
     Init(init::InitCommand),
     Status(status::StatusCommand),
+    Peers(peers::PeersCommand),
+    Testnet(testnet::TestnetCommand),
     Tx(tx::TxCommand),
     Keys(keys::KeysCommand),
     Config(config::ConfigCommand),
@@ -70,6 +76,8 @@ pub fn parse_and_dispatch() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Init(command) => command.execute(),
         Command::Status(command) => command.execute(),
+        Command::Peers(command) => command.execute(),
+        Command::Testnet(command) => command.execute(),
         Command::Tx(command) => command.execute(),
         Command::Keys(command) => command.execute(),
         Command::Config(command) => command.execute(),

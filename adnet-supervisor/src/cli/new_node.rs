@@ -11,13 +11,15 @@ use std::{
 };
 
 use adnet_common::{
-    config::{CONFIG_FILE_NAME, DEFAULT_TOML, NodeConfig},
+    config::{CONFIG_FILE_NAME, NodeConfig},
     genesis::{DEV_ACCOUNTS, Genesis, GenesisError},
     hash::Hash,
     keys::{
         KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, SecretKey, VALIDATOR_KEY_NAME,
     },
 };
+
+use super::manual::manual_with;
 
 /// What to make, and where.
 #[derive(Clone, Debug)]
@@ -134,7 +136,7 @@ pub fn create(new: &NewNode) -> Result<NewNodeReport, NewNodeError> {
     let config_file = node.data_dir.join(CONFIG_FILE_NAME);
     let is_new = !config_file.exists();
     if is_new {
-        fs::write(&config_file, commented_manual()).map_err(|source| NewNodeError::Io {
+        fs::write(&config_file, manual_with(&[])).map_err(|source| NewNodeError::Io {
             path: config_file.clone(),
             source,
         })?;
@@ -201,16 +203,7 @@ fn development_genesis(new: &NewNode, validator: PublicKey) -> Result<Genesis, N
         .unwrap_or_default();
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let mut genesis = Genesis::dev(validator, now_ms);
-    let alpha_ms = new
-        .alpha_block_interval_ms
-        .unwrap_or(genesis.alpha.block_interval_ms);
-    let delta_ms = new
-        .delta_block_interval_ms
-        .unwrap_or(genesis.delta.block_interval_ms);
-    genesis.alpha.block_interval_ms = alpha_ms;
-    genesis.delta.block_interval_ms = delta_ms;
-    genesis.alpha.max_lag_ms = genesis.alpha.max_lag_ms.max(alpha_ms.saturating_mul(4));
-    genesis.delta.max_lag_ms = genesis.delta.max_lag_ms.max(delta_ms.saturating_mul(4));
+    genesis.set_intervals(new.alpha_block_interval_ms, new.delta_block_interval_ms);
     let problems: Vec<String> = genesis.validate().iter().map(ToString::to_string).collect();
     if problems.is_empty() {
         Ok(genesis)
@@ -238,21 +231,6 @@ fn insist_on_intervals(new: &NewNode, genesis: &Genesis, path: &Path) -> Result<
         });
     }
     Ok(())
-}
-
-/// The manual with every value commented out: what a person sets in it stands out.
-fn commented_manual() -> String {
-    DEFAULT_TOML
-        .lines()
-        .map(|line| {
-            let is_value = !line.is_empty() && !line.starts_with(['#', '[']);
-            if is_value {
-                format!("# {line}\n")
-            } else {
-                format!("{line}\n")
-            }
-        })
-        .collect()
 }
 
 impl NodePart {

@@ -1,26 +1,16 @@
 //! `adnet status`: asks a running node over its control socket and shows the answer.
-//!
-//! The protocol is one line of JSON each way, as [`crate::control`] defines it. The answer is
-//! bounded in size and time, so a hanging node is reported and not waited for.
 
 use std::{
     fmt::Write as _,
-    io::{self, BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
-    path::Path,
+    io::{self, Write},
     process::ExitCode,
-    time::Duration,
 };
 
 use adnet_common::chain_id::ChainId;
-use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
-use super::{UsageError, settings::SettingsArgs};
-use crate::control::{ANSWER_BYTES_MAX, Answer, ChainReport, Request, StatusReport};
-
-/// An answer that takes longer comes from a node that hangs.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+use super::{UsageError, control_client, settings::SettingsArgs};
+use crate::control::{ChainReport, StatusReport};
 
 /// Show what a running node is doing
 ///
@@ -44,11 +34,7 @@ impl StatusCommand {
             .settings
             .load()
             .map_err(|errors| UsageError(errors.to_string()))?;
-        let answer = ask(&loaded.config.node.control_socket(), &Request::Status)?;
-        let status = match (answer.ok, answer.status) {
-            (true, Some(status)) => status,
-            _ => bail!("the node refused: {}", answer.error.unwrap_or_default()),
-        };
+        let status = control_client::status(&loaded.config.node.control_socket())?;
         if self.json {
             writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&status)?)?;
         } else {
@@ -60,38 +46,6 @@ impl StatusCommand {
             ExitCode::FAILURE
         })
     }
-}
-
-/// One question and its answer.
-fn ask(socket: &Path, request: &Request) -> anyhow::Result<Answer> {
-    let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!(
-            "no node answers at {}; is it running, with this data directory?",
-            socket.display()
-        )
-    })?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    let mut line = serde_json::to_string(request)?;
-    line.push('\n');
-    stream.write_all(line.as_bytes())?;
-    let mut answer = Vec::new();
-    let mut reader = BufReader::new(stream).take(ANSWER_BYTES_MAX as u64);
-    reader
-        .read_until(b'\n', &mut answer)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                anyhow!(
-                    "the node did not answer within {} s",
-                    ANSWER_TIMEOUT.as_secs()
-                )
-            }
-            _ => error.into(),
-        })?;
-    if !answer.ends_with(b"\n") {
-        bail!("the answer of the node is cut off");
-    }
-    serde_json::from_slice(&answer).context("the answer of the node is not of this release")
 }
 
 /// The report for people.
@@ -176,7 +130,7 @@ fn write_chain(out: &mut String, chain: &ChainReport) -> std::fmt::Result {
 }
 
 /// Milliseconds in the unit that fits.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
@@ -187,47 +141,7 @@ fn duration(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::net::UnixListener, thread};
-
     use super::*;
-
-    /// What the client makes of a server that answers every request with `answer`.
-    fn asked(answer: &'static [u8]) -> anyhow::Result<Answer> {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let socket = dir.path().join("control.sock");
-        let listener = UnixListener::bind(&socket).expect("bound");
-        let server = thread::spawn(move || {
-            let (stream, _) = listener.accept().expect("a client");
-            let mut request = String::new();
-            let mut reader = BufReader::new(&stream);
-            reader.read_line(&mut request).expect("a request");
-            (&stream).write_all(answer).expect("answered");
-            request
-        });
-        let answer = ask(&socket, &Request::Status);
-        assert_eq!(server.join().expect("no panic"), "{\"cmd\":\"status\"}\n");
-        answer
-    }
-
-    #[test]
-    fn refusals_and_broken_answers_are_told_apart() {
-        let refused = asked(b"{\"ok\":false,\"error\":\"no\"}\n").expect("an answer");
-        assert_eq!(refused.error.as_deref(), Some("no"));
-        assert!(
-            asked(b"{\"ok\":fal")
-                .expect_err("cut off")
-                .to_string()
-                .contains("cut off")
-        );
-        assert!(asked(b"hello\n").is_err());
-        let nobody = ask(Path::new("/nonexistent/control.sock"), &Request::Status);
-        assert!(
-            nobody
-                .expect_err("no socket")
-                .to_string()
-                .contains("is it running")
-        );
-    }
 
     #[test]
     fn a_report_reads_well() {

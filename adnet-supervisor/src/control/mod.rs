@@ -3,18 +3,21 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `{"cmd":"status"}` | `{"ok":true,"status":{…}}`, see [`StatusReport`] |
+//! | `{"cmd":"peers"}` | `{"ok":true,"peers":[…]}`, see [`PeerReport`] |
 //! | `{"cmd":"stop"}` | `{"ok":true}`; the node then stops in order |
 //! | anything else | `{"ok":false,"error":"…"}` |
 //!
 //! Who may connect is decided by the file system: the socket has mode 0600. Requests are short and
 //! answers bounded, and a silent client is cut off.
 
+mod peers;
 mod report;
 mod server;
 
 #[cfg(test)]
 mod tests;
 
+pub use peers::PeerReport;
 pub use report::{ChainReport, StatusReport};
 pub use server::{ControlError, ControlServer};
 
@@ -32,6 +35,7 @@ pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 #[serde(tag = "cmd", rename_all = "lowercase")]
 pub enum Request {
     Status,
+    Peers,
     Stop,
 }
 
@@ -42,6 +46,8 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusReport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Vec<PeerReport>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -50,23 +56,30 @@ impl Answer {
         Self {
             ok: true,
             status: None,
+            peers: None,
             error: None,
         }
     }
 
     fn status(report: StatusReport) -> Self {
         Self {
-            ok: true,
             status: Some(report),
-            error: None,
+            ..Self::done()
+        }
+    }
+
+    fn peers(peers: Vec<PeerReport>) -> Self {
+        Self {
+            peers: Some(peers),
+            ..Self::done()
         }
     }
 
     fn error(why: impl Into<String>) -> Self {
         Self {
             ok: false,
-            status: None,
             error: Some(why.into()),
+            ..Self::done()
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Invariants: the socket belongs to this node alone (a living one is never replaced), and its
 //! file goes when the handle is dropped.
 
-use super::{Answer, REQUEST_BYTES_MAX, Request, StatusReport};
+use super::{Answer, PeerReport, REQUEST_BYTES_MAX, Request, StatusReport};
 use crate::node_state::NodeState;
 use crate::service_thread::ServiceThread;
 use std::fs;
@@ -51,14 +51,15 @@ impl Drop for ControlServer {
 }
 
 impl ControlServer {
-    /// Serves on `path` until the handle is dropped. `on_stop` is called, maybe more than once,
-    /// when a client asks the node to stop; it must not block.
+    /// Serves on `path` until the handle is dropped. `peers` says who is linked; `on_stop` is
+    /// called, maybe more than once, when a client asks the node to stop. Neither may block.
     ///
     /// # Errors
     /// See [`ControlError`]. A socket that nobody listens on any more is replaced.
     pub fn start(
         path: &Path,
         state: Arc<NodeState>,
+        peers: Box<dyn Fn() -> Vec<PeerReport> + Send + Sync>,
         on_stop: Box<dyn Fn() + Send + Sync>,
     ) -> Result<ControlServer, ControlError> {
         let io = |error| ControlError::Io {
@@ -67,7 +68,11 @@ impl ControlServer {
         };
         let listener = bind(path)?;
         let metadata = fs::symlink_metadata(path).map_err(io)?;
-        let shared = Arc::new(Shared { state, on_stop });
+        let shared = Arc::new(Shared {
+            state,
+            peers,
+            on_stop,
+        });
         let thread = ServiceThread::spawn("control", move || {
             listener.set_nonblocking(true)?;
             let listener = UnixListener::from_std(listener)?;
@@ -84,6 +89,7 @@ impl ControlServer {
 
 struct Shared {
     state: Arc<NodeState>,
+    peers: Box<dyn Fn() -> Vec<PeerReport> + Send + Sync>,
     on_stop: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -178,10 +184,12 @@ async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
 fn answer(line: &[u8], shared: &Shared) -> (Answer, bool) {
     match serde_json::from_slice(line) {
         Ok(Request::Status) => (Answer::status(StatusReport::of(&shared.state)), false),
+        Ok(Request::Peers) => (Answer::peers((shared.peers)()), false),
         Ok(Request::Stop) => (Answer::done(), true),
         Err(error) => {
             let why = format!(
-                "not a request: {error}; known are {{\"cmd\":\"status\"}} and {{\"cmd\":\"stop\"}}"
+                "not a request: {error}; known are {{\"cmd\":\"status\"}}, {{\"cmd\":\"peers\"}} and \
+                 {{\"cmd\":\"stop\"}}"
             );
             (Answer::error(why), false)
         }

@@ -51,8 +51,13 @@ fn status_stop_and_nonsense_are_answered() {
     let on_stop = move || {
         let _ = stop.send(());
     };
-    let server =
-        ControlServer::start(&path, Arc::clone(&state), Box::new(on_stop)).expect("started");
+    let server = ControlServer::start(
+        &path,
+        Arc::clone(&state),
+        Box::new(Vec::new),
+        Box::new(on_stop),
+    )
+    .expect("started");
     assert_eq!(
         fs::metadata(&path).expect("exists").permissions().mode() & 0o777,
         0o600
@@ -96,7 +101,8 @@ fn status_stop_and_nonsense_are_answered() {
 fn one_connection_asks_many_times() {
     let dir = TempDir::new().expect("a temporary directory");
     let path = dir.path().join(SOCKET_NAME);
-    let _server = ControlServer::start(&path, state(), Box::new(|| ())).expect("started");
+    let _server =
+        ControlServer::start(&path, state(), Box::new(Vec::new), Box::new(|| ())).expect("started");
     let mut stream = UnixStream::connect(&path).expect("listens");
     let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
     for _ in 0..3 {
@@ -116,17 +122,17 @@ fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     let dir = TempDir::new().expect("a temporary directory");
     let path = dir.path().join(SOCKET_NAME);
     drop(UnixListener::bind(&path).expect("bound"));
-    let first =
-        ControlServer::start(&path, state(), Box::new(|| ())).expect("replaces the dead socket");
+    let first = ControlServer::start(&path, state(), Box::new(Vec::new), Box::new(|| ()))
+        .expect("replaces the dead socket");
     assert!(matches!(
-        ControlServer::start(&path, state(), Box::new(|| ())),
+        ControlServer::start(&path, state(), Box::new(Vec::new), Box::new(|| ())),
         Err(ControlError::InUse(_))
     ));
     assert!(ask(&path, b"{\"cmd\":\"status\"}\n").ok);
     drop(first);
     fs::write(&path, "a file").expect("written");
     assert!(matches!(
-        ControlServer::start(&path, state(), Box::new(|| ())),
+        ControlServer::start(&path, state(), Box::new(Vec::new), Box::new(|| ())),
         Err(ControlError::NotASocket(_))
     ));
     assert_eq!(fs::read_to_string(&path).expect("still there"), "a file");

@@ -77,6 +77,7 @@ impl Link {
             role: self.role,
             tip_height: self.tip_height.load(Ordering::Relaxed),
             connected_since: self.since,
+            round_trip: self.connection.rtt(),
             bytes_in: stats.udp_rx.bytes,
             bytes_out: stats.udp_tx.bytes,
         }

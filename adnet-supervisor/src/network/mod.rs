@@ -126,6 +126,8 @@ pub struct PeerInfo {
     /// As the peer told last; unproved.
     pub tip_height: u64,
     pub connected_since: SystemTime,
+    /// Smoothed, as QUIC measures it (RFC 9002).
+    pub round_trip: Duration,
     /// UDP payload bytes, QUIC's own included.
     pub bytes_in: u64,
     pub bytes_out: u64,

@@ -5,7 +5,7 @@
 
 use super::events::{Event, Events};
 use super::services::{self, StoreService};
-use crate::control::ControlServer;
+use crate::control::{ControlError, ControlServer, PeerReport};
 use crate::metrics::{MetricsServer, WorkerMetrics};
 use crate::network::{ChainNet, Network, NetworkConfig, PeerAddr, Role};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
@@ -24,6 +24,7 @@ use anyhow::Context;
 use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -49,7 +50,7 @@ pub struct Shared {
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     metrics: MetricsServer,
-    _control: ControlServer,
+    control: ControlServer,
 }
 
 pub fn chain_config(config: &Config, chain: ChainId) -> &ChainConfig {
@@ -131,13 +132,6 @@ impl Shared {
             Arc::clone(&state),
             Arc::clone(&worker_metrics),
         )?;
-        let on_stop = {
-            let events = events.clone();
-            move || events.send(Event::StopAsked)
-        };
-        let control_socket = config.node.control_socket();
-        let control = ControlServer::start(&control_socket, Arc::clone(&state), Box::new(on_stop))?;
-
         let stop = Arc::new(AtomicBool::new(false));
         let mut ends = BTreeMap::new();
         let mut network_down: BTreeMap<ChainId, SharedSender> = BTreeMap::new();
@@ -161,6 +155,8 @@ impl Shared {
             &registry,
             network_down,
         )?);
+        let control_socket = config.node.control_socket();
+        let control = start_control(&control_socket, &state, &network, events)?;
         let mut threads = Vec::new();
         for (chain, (data, query, control, outbound)) in ends {
             let service = |is_data| StoreService {
@@ -207,7 +203,7 @@ impl Shared {
             threads,
             stop,
             metrics,
-            _control: control,
+            control,
         })
     }
 
@@ -238,11 +234,39 @@ impl Shared {
                 tracing::error!("a service thread had panicked");
             }
         }
+        // It may be looking at the network for a client.
+        drop(self.control);
         if let Ok(network) = Arc::try_unwrap(self.network) {
             network.shutdown();
         }
         self.metrics.stop();
     }
+}
+
+/// The network outlives no question: a node that closes it has no peers any more.
+fn start_control(
+    socket: &Path,
+    state: &Arc<NodeState>,
+    network: &Arc<Network>,
+    events: &Events,
+) -> Result<ControlServer, ControlError> {
+    let network = Arc::downgrade(network);
+    let peers = move || {
+        let peers = network.upgrade().map(|network| network.peers());
+        peers
+            .unwrap_or_default()
+            .into_iter()
+            .map(PeerReport::from)
+            .collect()
+    };
+    let events = events.clone();
+    let on_stop = move || events.send(Event::StopAsked);
+    ControlServer::start(
+        socket,
+        Arc::clone(state),
+        Box::new(peers),
+        Box::new(on_stop),
+    )
 }
 
 fn start(
