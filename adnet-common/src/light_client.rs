@@ -10,6 +10,7 @@ use crate::chain_id::ChainId;
 use crate::consensus::{CommitCertificate, Domain, ValidatorSet, verify_certificate};
 use crate::hash::Hash;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
 
 /// Verified headers that are kept for state queries.
 const KEPT_HEADERS: usize = 256;
@@ -33,12 +34,12 @@ pub enum LightClientError {
     NotInOutbox(u64),
 }
 
-/// See the module.
+/// See the module. Shared by the threads of a worker: nobody waits while another one verifies.
 pub struct LightClient {
     chain: ChainId,
     domain: Domain,
     validators: ValidatorSet,
-    verified: BTreeMap<u64, Header>,
+    verified: Mutex<BTreeMap<u64, Header>>,
 }
 
 impl LightClient {
@@ -53,18 +54,23 @@ impl LightClient {
             chain,
             domain,
             validators,
-            verified: BTreeMap::new(),
+            verified: Mutex::default(),
         }
     }
 
     /// The highest verified height; 0 before the first.
     pub fn best_height(&self) -> u64 {
-        self.verified.last_key_value().map_or(0, |(h, _)| *h)
+        self.verified().last_key_value().map_or(0, |(h, _)| *h)
     }
 
     /// A header verified earlier, if it is still kept.
-    pub fn header(&self, height: u64) -> Option<&Header> {
-        self.verified.get(&height)
+    pub fn header(&self, height: u64) -> Option<Header> {
+        self.verified().get(&height).cloned()
+    }
+
+    fn verified(&self) -> MutexGuard<'_, BTreeMap<u64, Header>> {
+        let verified = self.verified.lock();
+        verified.expect("nothing panics between two changes of the map")
     }
 
     /// Checks a proof. Cheap for a header that is known already.
@@ -85,7 +91,7 @@ impl LightClient {
         if header.next_validators != self.validators.validators_hash() {
             return Err(LightClientError::UnknownValidators);
         }
-        if self.verified.get(&header.height) == Some(header) {
+        if self.verified().get(&header.height) == Some(header) {
             return Ok(());
         }
         let bad = |why: String| LightClientError::BadCertificate(why);
@@ -99,12 +105,12 @@ impl LightClient {
     }
 
     /// Verifies a proof and remembers its header.
-    pub fn learn(&mut self, proof: &FinalityProof) -> Result<(), LightClientError> {
+    pub fn learn(&self, proof: &FinalityProof) -> Result<(), LightClientError> {
         self.verify(proof)?;
-        self.verified
-            .insert(proof.header.height, proof.header.clone());
-        while self.verified.len() > KEPT_HEADERS {
-            self.verified.pop_first();
+        let mut verified = self.verified();
+        verified.insert(proof.header.height, proof.header.clone());
+        while verified.len() > KEPT_HEADERS {
+            verified.pop_first();
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use crate::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, PageMsg, ScanMsg, SignMsg,
     SignedMsg, WalMsg,
 };
-use crate::node::Host;
 use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -172,8 +171,9 @@ impl Signer for Remote {
     }
 }
 
-impl Host for Remote {
-    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+impl Remote {
+    /// Has one block's batch applied, synced.
+    pub fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
         let mut ends = self.ends();
         let id = ends.next_id();
         let CommitBatch { height, writes } = batch;
@@ -183,7 +183,8 @@ impl Host for Remote {
         self.done(answer)
     }
 
-    fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+    /// Has these writes appended to the chain's consensus family, not synced.
+    pub fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
         let mut ends = self.ends();
         let id = ends.next_id();
         let answer = ends.ask(&AppendMsg { id, writes }, id, |a: &DoneMsg| a.id)?;

@@ -21,8 +21,8 @@ pub struct FinalityMsg {
 pub struct AttestationMsg {
     pub sequence: u64,
     pub height: u64,
-    /// When it was put onto the ring, on the machine's monotonic clock.
-    pub sent_ns: u64,
+    /// When its block became durable, on the machine's monotonic clock; 0 in one sent again.
+    pub durable_ns: u64,
     pub attestation: Vec<u8>,
 }
 
@@ -58,11 +58,11 @@ impl FinalityMsg {
 }
 
 impl AttestationMsg {
-    pub fn new(attestation: &Attestation, sent_ns: u64) -> Self {
+    pub fn new(attestation: &Attestation, durable_ns: u64) -> Self {
         Self {
             sequence: attestation.message.sequence,
             height: attestation.height,
-            sent_ns,
+            durable_ns,
             attestation: attestation.encode(),
         }
     }

@@ -1,7 +1,7 @@
 //! Starting a node: the genesis block on an empty store, else the last committed block.
 
 use super::bodies::Bodies;
-use super::inbox::Inbox;
+use super::sibling::Sibling;
 use super::sync::Sync;
 use super::timers::{Timer, Timers};
 use super::{BlockLimits, Host, Node, NodeConfig, NodeFault, Queries};
@@ -17,6 +17,7 @@ use crate::ledger::{self, CommittedBlock};
 use crate::light_client::LightClient;
 use crate::mempool::Mempool;
 use crate::store::CommitBatch;
+use std::sync::Arc;
 
 /// A moved schedule may be this far ahead of our clock.
 const CLOCK_TOLERANCE_MS: u64 = 500;
@@ -53,7 +54,7 @@ impl<A: Application> Node<A> {
         timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
         timers.set(now_ms, Timer::Resume);
         timers.set(now_ms, Timer::Status);
-        let inbox = Inbox::new(app.last_consumed());
+        let sibling = Arc::new(Sibling::new(light, app.last_consumed()));
         Ok(Self {
             rules: A::rules(&genesis),
             genesis_hash,
@@ -70,8 +71,7 @@ impl<A: Application> Node<A> {
             open: None,
             bodies: Bodies::default(),
             needed: Default::default(),
-            light,
-            inbox,
+            sibling,
             queries: Queries::default(),
             sync: Sync::default(),
             timers,

@@ -1,7 +1,6 @@
 //! Committing a decided block: one durable batch, then the state, then the world.
 
 use super::bodies::Verdict;
-use super::event::Exchange;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
@@ -49,7 +48,13 @@ impl<A: Application> Node<A> {
         writes.extend(ledger::block_writes(A::CHAIN, &committed));
         writes.extend(ledger::attestation_writes(&attestations));
         writes.extend(clear_height(A::CHAIN, height));
+        let proof = FinalityProof {
+            header: committed.block.header.clone(),
+            certificate: committed.certificate.clone(),
+        };
         host.commit(CommitBatch { height, writes })?;
+        // The other chain first: it verifies while we go on.
+        host.announce(&proof, &attestations);
 
         self.app.apply(executed.pending);
         let CommittedBlock { block, certificate } = committed;
@@ -65,14 +70,11 @@ impl<A: Application> Node<A> {
         self.bodies.end_height(height);
         self.needed.clear();
         self.timers.end_heights(height);
-        self.inbox.consume(self.app.last_consumed());
+        self.sibling.inbox().consume(self.app.last_consumed());
         let app = &self.app;
         self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
 
-        outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
-        let messages = attestations.into_iter().map(Exchange::Attestation);
-        outputs.extend(messages.map(Output::Sibling));
         let (snapshot, transactions) = (self.snapshot(), block.body.txs.len());
         outputs.push(Output::Committed {
             snapshot,

@@ -107,10 +107,15 @@ pub enum Output<A: Application> {
     },
 }
 
-/// Durable storage and the validator key, asked synchronously by the chain's thread.
+/// Durable storage, the validator key and the way to the other chain, used synchronously by the
+/// chain's thread.
 pub trait Host: ReadStore + Signer {
     /// Applies one block's batch atomically, synced. Repeating the last one is harmless.
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError>;
+
+    /// Tells the other chain, at once, of the block that [`Host::commit`] has just made durable and
+    /// of its messages. May be lost: the other chain asks again by [`Exchange::Resume`].
+    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]);
 
     /// Appends to the chain's consensus family. Survives the death of the process at once, and a
     /// loss of power from the next synced batch on (signatures and commits are synced).

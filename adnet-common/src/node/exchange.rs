@@ -7,7 +7,7 @@ use super::event::Exchange;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, OpenQuery, Output, SiblingReply};
 use crate::application::{Application, StateProof};
-use crate::attestation::{Attestation, FinalityProof};
+use crate::attestation::FinalityProof;
 use crate::ledger;
 use crate::state_proof;
 use crate::worker::{SiblingError, SiblingValue};
@@ -30,58 +30,32 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        match exchange {
-            Exchange::Finality(proof) => self.on_finality(&proof),
-            Exchange::Attestation(attestation) => {
-                self.on_attestation(now_ms, attestation, outputs);
+        match self.sibling.take_in(exchange) {
+            None => {}
+            // Nothing but a lost proof makes it come back: both are sent again.
+            Some(Exchange::Finality(_) | Exchange::Attestation(_)) => {
+                self.ask_sibling(now_ms, outputs);
             }
-            Exchange::Query { id, key } => {
-                if key.len() <= MAX_QUERY_KEY_BYTES && self.tip.height > 0 {
-                    let proof = self.app.prove(host, &key)?;
-                    // The proof's header first, so that the answer can be verified at once.
-                    outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
-                    outputs.push(Output::Sibling(Exchange::Reply { id, proof }));
-                }
+            Some(Exchange::Query { id, key })
+                if key.len() <= MAX_QUERY_KEY_BYTES && self.tip.height > 0 =>
+            {
+                let proof = self.app.prove(host, &key)?;
+                // The proof's header first, so that the answer can be verified at once.
+                outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
+                outputs.push(Output::Sibling(Exchange::Reply { id, proof }));
             }
-            Exchange::Reply { id, proof } => self.on_reply(now_ms, id, proof),
-            Exchange::Resume { next_sequence } => self.resend(next_sequence, host, outputs)?,
+            Some(Exchange::Query { .. }) => {} // it will hear no answer in time
+            Some(Exchange::Reply { id, proof }) => self.on_reply(now_ms, id, proof),
+            Some(Exchange::Resume { next_sequence }) => {
+                self.resend(next_sequence, host, outputs)?
+            }
         }
         Ok(())
     }
 
-    fn on_finality(&mut self, proof: &FinalityProof) {
-        if let Err(error) = self.light.learn(proof) {
-            let height = proof.header.height;
-            tracing::warn!(chain = %A::CHAIN, height, %error, "a finality proof was refused");
-        }
-        self.inbox.learn(proof, &self.light);
-    }
-
-    fn on_attestation(
-        &mut self,
-        now_ms: u64,
-        attestation: Attestation,
-        outputs: &mut Vec<Output<A>>,
-    ) {
-        let sequence = attestation.message.sequence;
-        if !self.inbox.wants(sequence) {
-            return;
-        }
-        let Some(proof) = self.inbox.recent_proof(attestation.height).cloned() else {
-            return self.ask_sibling(now_ms, outputs); // its proof was lost: both come again
-        };
-        let proofs = std::slice::from_ref(&proof);
-        match self.light.verify_attestation(&attestation, proofs) {
-            Ok(()) => self.inbox.add(attestation, proof),
-            Err(error) => {
-                tracing::warn!(chain = %A::CHAIN, sequence, %error, "an attestation was refused");
-            }
-        }
-    }
-
     /// Asks for what is missing, and again after a while.
     pub(super) fn ask_sibling(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
-        let next_sequence = self.inbox.next_missing();
+        let next_sequence = self.sibling.inbox().next_missing();
         outputs.push(Output::Sibling(Exchange::Resume { next_sequence }));
         self.expire_queries(now_ms);
         self.timers.cancel(Timer::Resume);
@@ -151,7 +125,7 @@ impl<A: Application> Node<A> {
         let Some(query) = self.queries.open.remove(&id) else {
             return; // too late, or an answer to an earlier life of ours
         };
-        let answer = match self.light.header(proof.height) {
+        let answer = match self.sibling.light.header(proof.height) {
             None => Err(SiblingError::Unavailable("its header is not verified yet")),
             Some(header) => {
                 let (root, value) = (&header.state_root, proof.value.as_deref());

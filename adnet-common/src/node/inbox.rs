@@ -4,7 +4,6 @@
 //! other chain has it in the database and sends it again when asked.
 
 use crate::attestation::{Attestation, FinalityProof};
-use crate::light_client::LightClient;
 use std::collections::BTreeMap;
 
 /// Attestations that wait at most; what is beyond is asked for later.
@@ -43,13 +42,10 @@ impl Inbox {
         from + known.take_while(|((have, _), want)| *have == want).count() as u64
     }
 
-    /// Keeps a proof whose header the light client has verified.
-    pub fn learn(&mut self, proof: &FinalityProof, light: &LightClient) {
+    /// Keeps a proof that the light client has verified.
+    pub fn learn(&mut self, proof: FinalityProof) {
         let height = proof.header.height;
-        if light.header(height) != Some(&proof.header) {
-            return;
-        }
-        self.recent.insert(height, proof.clone());
+        self.recent.insert(height, proof);
         while self.recent.len() > RECENT_PROOFS {
             // Resent old proofs are used by the messages right behind them; of the others the
             // lowest is the least likely to be named again.
@@ -72,8 +68,12 @@ impl Inbox {
             && (self.waiting.len() < MAX_WAITING || sequence == self.next_missing())
     }
 
-    /// Adds a verified attestation with the verified proof of its height.
+    /// Adds a verified attestation with the verified proof of its height, unless a block has
+    /// consumed it meanwhile.
     pub fn add(&mut self, attestation: Attestation, proof: FinalityProof) {
+        if !self.wants(attestation.message.sequence) {
+            return;
+        }
         self.proofs.entry(attestation.height).or_insert(proof);
         self.waiting
             .insert(attestation.message.sequence, attestation);

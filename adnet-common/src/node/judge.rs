@@ -34,7 +34,7 @@ impl<A: Application> Node<A> {
             parent: self.tip_hash,
             proposer: self.validator.expect("only a validator proposes").0,
         };
-        let mut waiting = self.inbox.next(self.limits.max_attestations);
+        let mut waiting = self.sibling.inbox().next(self.limits.max_attestations);
         let inbox_bytes = self.inbox_bytes(&waiting);
         let room = self
             .limits
@@ -56,7 +56,7 @@ impl<A: Application> Node<A> {
                 .map(|i| candidates[*i].raw.clone())
                 .collect(),
             inbox: BlockInbox {
-                proofs: self.inbox.proofs_of(&waiting),
+                proofs: self.sibling.inbox().proofs_of(&waiting),
                 attestations: waiting,
             },
             evidence: Vec::new(),
@@ -76,7 +76,7 @@ impl<A: Application> Node<A> {
     }
 
     fn inbox_bytes(&self, attestations: &[crate::attestation::Attestation]) -> usize {
-        let proofs = self.inbox.proofs_of(attestations);
+        let proofs = self.sibling.inbox().proofs_of(attestations);
         let proofs: usize = proofs.iter().map(|p| p.encode().len()).sum();
         let attestations: usize = attestations.iter().map(|a| a.encode().len()).sum();
         proofs + attestations
@@ -246,7 +246,8 @@ impl<A: Application> Node<A> {
             "WRONG_PROOFS",
             "finality proofs are not one per height",
         )?;
-        self.light
+        self.sibling
+            .light
             .verify_inbox(&body.inbox.proofs, &body.inbox.attestations)
             .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;
         let verify = |raw: &Vec<u8>| {

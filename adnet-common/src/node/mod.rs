@@ -17,10 +17,12 @@ mod exchange;
 mod inbox;
 mod intake;
 mod judge;
+mod sibling;
 mod sync;
 mod timers;
 
 pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+pub use sibling::Sibling;
 
 use crate::application::Application;
 use crate::block::Header;
@@ -29,11 +31,9 @@ use crate::consensus::{BlockRef, Engine, Timeouts, ValidatorSet};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
-use crate::light_client::LightClient;
 use crate::mempool::{Mempool, MempoolLimits};
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
-use inbox::Inbox;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use sync::Sync;
@@ -78,8 +78,7 @@ pub struct Node<A: Application> {
     bodies: Bodies<A>,
     /// Blocks that a genuine proposal of the open height names and that were not judged yet.
     needed: BTreeSet<BlockRef>,
-    light: LightClient,
-    inbox: Inbox,
+    sibling: Arc<Sibling>,
     queries: Queries,
     sync: Sync,
     timers: Timers,
@@ -139,9 +138,9 @@ impl<A: Application> Node<A> {
             state_root: self.tip.state_root,
             block_time_ms: self.tip.time_ms,
             block_interval_ms: self.cadence.interval_ms,
-            sibling_height: self.light.best_height(),
+            sibling_height: self.sibling.light.best_height(),
             last_consumed: self.app.last_consumed(),
-            inbox_waiting: self.inbox.len() as u64,
+            inbox_waiting: self.sibling.inbox().len() as u64,
             mempool_txs: self.mempool.len() as u64,
             mempool_bytes: self.mempool.bytes() as u64,
         }
@@ -152,9 +151,9 @@ impl<A: Application> Node<A> {
         Arc::new(Snapshot { status, view })
     }
 
-    /// Whether an attestation with this sequence would be of use.
-    pub fn wants_attestation(&self, sequence: u64) -> bool {
-        self.inbox.wants(sequence)
+    /// What we have of the other chain, for the thread that listens to it.
+    pub fn sibling(&self) -> &Arc<Sibling> {
+        &self.sibling
     }
 
     pub fn application(&self) -> &A {

@@ -1,21 +1,20 @@
 //! The loop of a worker's chain thread: rings and requests in, the node's step, rings out.
 //!
-//! One thread, nothing shared but the published snapshot. It sleeps on one eventfd, which the
-//! supervisor, the other chain and the API's threads ring, with a timeout for timers and beats.
+//! One thread, nothing shared but the published snapshot and what the listener knows of the other
+//! chain. It sleeps on one eventfd, which the supervisor, the listener and the API's threads ring,
+//! with a timeout for timers and beats.
 
-use super::clock::{monotonic_ns, unix_ms};
+use super::clock::unix_ms;
 use super::figures::Figures;
 use super::handle::{Inner, Request, Snapshot};
-use super::links::Links;
+use super::host::ChainHost;
+use super::links::SupervisorLinks;
+use super::listen::Heard;
 use crate::application::Application;
-use crate::attestation::Attestation;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
-use crate::messages::{
-    AttestationMsg, FinalityMsg, Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg,
-    QueryMsg, ReplyMsg, ResumeMsg, StopMsg,
-};
-use crate::node::{Class, Exchange, Input, Node, NodeFault, Output};
+use crate::messages::{Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg, StopMsg};
+use crate::node::{Class, Input, Node, NodeFault, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -51,7 +50,10 @@ pub enum WorkerFault {
 
 pub(super) struct ChainLoop<A: Application> {
     pub node: Node<A>,
-    pub links: Links,
+    pub host: ChainHost,
+    pub links: SupervisorLinks,
+    /// What the listener hands on; nothing ever comes where only one chain runs.
+    pub heard: mpsc::Receiver<Heard>,
     pub requests: mpsc::Receiver<Request<A>>,
     pub shared: Arc<Inner<A>>,
     pub heights: watch::Sender<u64>,
@@ -82,11 +84,11 @@ impl<A: Application> ChainLoop<A> {
     fn step(&mut self, input: Input<A>) -> Result<(), WorkerFault> {
         let Self {
             node,
-            links,
+            host,
             outputs,
             ..
         } = self;
-        node.step(unix_ms(), input, &mut links.data, outputs)?;
+        node.step(unix_ms(), input, host, outputs)?;
         self.send_outputs()
     }
 
@@ -105,13 +107,13 @@ impl<A: Application> ChainLoop<A> {
             // The message is released after the step, so a death in it delivers it again.
             let Self {
                 node,
+                host,
                 links,
                 outputs,
                 figures,
                 ..
             } = self;
-            let (data, down) = (&mut links.data, &mut links.network_down);
-            let received = down.receive(|r| {
+            let received = links.network_down.receive(|r| {
                 let read = (r.kind == NetworkInMsg::KIND).then(|| NetworkInMsg::read(r.payload));
                 let Some(Ok(NetworkInMsg { peer, class, bytes })) = read else {
                     figures.bad_messages.inc();
@@ -122,7 +124,7 @@ impl<A: Application> ChainLoop<A> {
                     return Ok(());
                 };
                 let input = Input::Network { peer, class, bytes };
-                node.step(unix_ms(), input, data, outputs)
+                node.step(unix_ms(), input, host, outputs)
             });
             match received.map_err(|error| fault("network", error))? {
                 Some(stepped) => stepped?,
@@ -134,33 +136,16 @@ impl<A: Application> ChainLoop<A> {
         Ok(worked)
     }
 
+    /// What the listener could not answer by itself.
     fn take_sibling(&mut self) -> Result<bool, WorkerFault> {
         let mut worked = false;
         for _ in 0..TURN {
-            let Self {
-                node,
-                links,
-                outputs,
-                figures,
-                ..
-            } = self;
-            let data = &mut links.data;
-            let Some((_, from_sibling)) = &mut links.attest else {
-                return Ok(false);
-            };
-            let received = from_sibling.receive(|r| {
-                let wants = |sequence| node.wants_attestation(sequence);
-                match read_exchange(r.kind, r.payload, figures, wants) {
-                    Some(exchange) => node.step(unix_ms(), Input::Sibling(exchange), data, outputs),
-                    None => Ok(()),
-                }
-            });
-            match received.map_err(|error| fault("attest", error))? {
-                Some(stepped) => stepped?,
-                None => break,
+            match self.heard.try_recv() {
+                Ok(Ok(exchange)) => self.step(Input::Sibling(exchange))?,
+                Ok(Err(error)) => return Err(fault("attest", error)),
+                Err(_) => break, // nothing, or no other chain
             }
             worked = true;
-            self.send_outputs()?;
         }
         Ok(worked)
     }
@@ -193,27 +178,20 @@ impl<A: Application> ChainLoop<A> {
                         .push(&PeerMsg { peer }, Duration::ZERO);
                     self.count_network(sent)?;
                 }
-                Output::Sibling(exchange) => self.send_sibling(exchange)?,
+                Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
                     transactions,
-                } => {
-                    // The other chain first: it verifies while we tell our own readers.
-                    self.flush_sibling();
-                    self.publish(snapshot, transactions)?;
-                }
+                } => self.publish(snapshot, transactions)?,
             }
         }
         if !is_empty {
             self.links.network_up.flush();
-            self.flush_sibling();
+            self.host.flush();
         }
-        Ok(())
-    }
-
-    fn flush_sibling(&mut self) {
-        if let Some((to_sibling, _)) = &mut self.links.attest {
-            to_sibling.flush();
+        match self.host.take_fault() {
+            Some(error) => Err(fault("attest", error)),
+            None => Ok(()),
         }
     }
 
@@ -238,33 +216,6 @@ impl<A: Application> ChainLoop<A> {
                 Ok(())
             }
             Err(error) => Err(fault("network", error)),
-        }
-    }
-
-    /// Never waits for the other chain: what its ring has no room for, it asks for again.
-    fn send_sibling(&mut self, exchange: Exchange) -> Result<(), WorkerFault> {
-        let Some((to_sibling, _)) = &mut self.links.attest else {
-            return Ok(());
-        };
-        let now = Duration::ZERO;
-        let sent = match exchange {
-            Exchange::Finality(proof) => to_sibling.push(&FinalityMsg::new(&proof), now),
-            Exchange::Attestation(attestation) => {
-                to_sibling.push(&AttestationMsg::new(&attestation, monotonic_ns()), now)
-            }
-            Exchange::Query { id, key } => to_sibling.push(&QueryMsg { id, key }, now),
-            Exchange::Reply { id, proof } => to_sibling.push(&ReplyMsg::new(id, proof), now),
-            Exchange::Resume { next_sequence } => {
-                to_sibling.push(&ResumeMsg { next_sequence }, now)
-            }
-        };
-        match sent {
-            Ok(()) => Ok(()),
-            Err(LinkError::Full(_) | LinkError::TooLarge(_)) => {
-                self.figures.sibling_dropped.inc();
-                Ok(())
-            }
-            Err(error) => Err(fault("attest", error)),
         }
     }
 
@@ -313,18 +264,14 @@ impl<A: Application> ChainLoop<A> {
         let beat_ms = now_ms + BEAT_EVERY_MS;
         let until_ms = self.node.next_deadline_ms().unwrap_or(beat_ms).min(beat_ms);
         let timeout_ms = until_ms.saturating_sub(now_ms);
-        let Links {
+        let SupervisorLinks {
             control_down,
             network_down,
-            attest,
             doorbell,
             ..
         } = &mut self.links;
         let mut may_sleep = control_down.ring().arm_doorbell();
         may_sleep &= network_down.ring().arm_doorbell();
-        if let Some((_, from_sibling)) = attest {
-            may_sleep &= from_sibling.ring().arm_doorbell();
-        }
         if may_sleep && timeout_ms > 0 {
             let timeout = Timespec {
                 tv_sec: 0,
@@ -344,68 +291,12 @@ impl<A: Application> ChainLoop<A> {
         // Each ring holds a duplicate of the one doorbell: the first disarm empties it.
         control_down.ring().disarm_doorbell();
         network_down.ring().disarm_doorbell();
-        if let Some((_, from_sibling)) = attest {
-            from_sibling.ring().disarm_doorbell();
-        }
         Ok(())
     }
 }
 
 fn fault(ring: &'static str, error: LinkError) -> WorkerFault {
     WorkerFault::Ring { ring, error }
-}
-
-/// Validates a message of the other chain in place; what we know already is not even copied.
-fn read_exchange(
-    kind: u16,
-    payload: &[u8],
-    figures: &Figures,
-    wants: impl Fn(u64) -> bool,
-) -> Option<Exchange> {
-    let read = match kind {
-        AttestationMsg::KIND => {
-            let message = match AttestationMsg::access(payload) {
-                Ok(message) => message,
-                Err(error) => return bad(figures, &error),
-            };
-            let delay_ns = monotonic_ns().saturating_sub(message.sent_ns.to_native());
-            figures.attestation_delay.observe(delay_ns as f64 / 1e9);
-            if !wants(message.sequence.to_native()) {
-                return None;
-            }
-            let decoded = Attestation::decode(&message.attestation);
-            return decoded
-                .map(Exchange::Attestation)
-                .map_or_else(|e| bad(figures, &e), Some);
-        }
-        FinalityMsg::KIND => {
-            let message = FinalityMsg::read(payload);
-            return match message.map(FinalityMsg::into_exchange) {
-                Ok(Ok(exchange)) => Some(exchange),
-                Ok(Err(error)) => bad(figures, &error),
-                Err(error) => bad(figures, &error),
-            };
-        }
-        QueryMsg::KIND => QueryMsg::read(payload).map(|m| Exchange::Query {
-            id: m.id,
-            key: m.key,
-        }),
-        ReplyMsg::KIND => ReplyMsg::read(payload).map(ReplyMsg::into_exchange),
-        ResumeMsg::KIND => ResumeMsg::read(payload).map(|m| Exchange::Resume {
-            next_sequence: m.next_sequence,
-        }),
-        other => {
-            let why = "not a message of this ring".to_string();
-            Err(crate::messages::MessageError { kind: other, why })
-        }
-    };
-    read.map_or_else(|error| bad(figures, &error), Some)
-}
-
-fn bad(figures: &Figures, error: &dyn std::error::Error) -> Option<Exchange> {
-    figures.bad_messages.inc();
-    tracing::warn!(%error, "a message of the other chain was dropped");
-    None
 }
 
 /// What of a chain's tip goes into the log line of a (re)start.

@@ -66,9 +66,9 @@ impl Figures {
             )?,
             attestation_delay: histogram(
                 "adnet_attestation_delay_seconds",
-                "Time of an attestation from the other chain's ring end to our inbox.",
+                "Time of an attestation from durable on the other chain to verified in our inbox.",
                 &[
-                    1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1,
+                    1e-5, 2.5e-5, 5e-5, 7.5e-5, 1e-4, 1.5e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1,
                 ],
             )?,
             sibling_dropped: counter(

@@ -21,19 +21,26 @@ pub enum JoinError {
     Doorbell(std::io::Error),
 }
 
+/// See the module.
 pub struct Links {
     /// Reads, commits and signatures of the chain's own thread.
-    pub data: Remote,
+    pub(super) data: Remote,
     /// Reads of the API's threads.
-    pub query: Arc<Remote>,
+    pub(super) query: Arc<Remote>,
+    /// To and from the other chain, where it runs.
+    pub(super) attest: Option<(Sender, Receiver)>,
+    pub(super) supervisor: SupervisorLinks,
+}
+
+/// What the chain's loop itself reads and writes.
+pub(super) struct SupervisorLinks {
     pub control_up: Sender,
     pub control_down: Receiver,
     pub network_up: Sender,
     pub network_down: Receiver,
-    pub attest: Option<(Sender, Receiver)>,
     pub heartbeat: Arc<Heartbeat>,
-    /// Rung by everybody who has something for the chain's thread; see [`Links::set_doorbells`].
-    pub(super) doorbell: Option<OwnedFd>,
+    /// Rung by everybody who has something for the chain's thread; see [`Links::set_doorbell`].
+    pub doorbell: Option<OwnedFd>,
 }
 
 impl Links {
@@ -65,32 +72,30 @@ impl Links {
         Ok(Self {
             data: remote(&rings.data_up, &rings.data_down)?,
             query: Arc::new(remote(&rings.query_up, &rings.query_down)?),
-            control_up: Sender::new(producer(&rings.control_up)?),
-            control_down: Receiver::new(consumer(&rings.control_down)?),
-            network_up: Sender::new(producer(&rings.network_up)?),
-            network_down: Receiver::new(consumer(&rings.network_down)?),
             attest,
-            heartbeat: Arc::new(heartbeat.map_err(|error| named(beat, error))?),
-            doorbell: None,
+            supervisor: SupervisorLinks {
+                control_up: Sender::new(producer(&rings.control_up)?),
+                control_down: Receiver::new(consumer(&rings.control_down)?),
+                network_up: Sender::new(producer(&rings.network_up)?),
+                network_down: Receiver::new(consumer(&rings.network_down)?),
+                heartbeat: Arc::new(heartbeat.map_err(|error| named(beat, error))?),
+                doorbell: None,
+            },
         })
     }
 
-    /// Sets the eventfd that wakes this worker's chain thread, and the one of the other chain's.
-    pub fn set_doorbells(
-        &mut self,
-        doorbell: OwnedFd,
-        sibling: Option<OwnedFd>,
-    ) -> Result<(), JoinError> {
+    /// The pulse that this worker shows.
+    pub fn heartbeat(&self) -> &Arc<Heartbeat> {
+        &self.supervisor.heartbeat
+    }
+
+    /// Sets the eventfd that wakes this worker's chain thread.
+    pub fn set_doorbell(&mut self, doorbell: OwnedFd) -> Result<(), JoinError> {
         let duplicate = || doorbell.try_clone().map_err(JoinError::Doorbell);
-        self.control_down.ring().set_doorbell(duplicate()?);
-        self.network_down.ring().set_doorbell(duplicate()?);
-        if let Some((to_sibling, from_sibling)) = &mut self.attest {
-            from_sibling.ring().set_doorbell(duplicate()?);
-            if let Some(sibling) = sibling {
-                to_sibling.ring().set_doorbell(sibling);
-            }
-        }
-        self.doorbell = Some(doorbell);
+        let links = &mut self.supervisor;
+        links.control_down.ring().set_doorbell(duplicate()?);
+        links.network_down.ring().set_doorbell(duplicate()?);
+        links.doorbell = Some(doorbell);
         Ok(())
     }
 }

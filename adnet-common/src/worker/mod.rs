@@ -4,8 +4,10 @@ mod chain_loop;
 pub mod clock;
 mod figures;
 mod handle;
+mod host;
 mod launch;
 mod links;
+mod listen;
 mod run;
 
 pub use chain_loop::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WorkerFault};

@@ -4,7 +4,9 @@ use super::chain_loop::{ChainLoop, STATE_STARTING, STATE_STOPPING, WorkerFault, 
 use super::clock::unix_ms;
 use super::figures::Figures;
 use super::handle::{ChainHandle, Inner};
+use super::host::ChainHost;
 use super::links::Links;
+use super::listen::{HANDED_ON_MAX, Listener};
 use crate::api::{self, ApiLimits, ApiMetrics};
 use crate::application::Application;
 use crate::ipc::LinkError;
@@ -13,6 +15,7 @@ use crate::node::{Node, NodeConfig};
 use axum::Router;
 use prometheus::Registry;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -42,6 +45,8 @@ pub enum WorkerError {
     Open(#[from] crate::node::NodeFault),
     #[error("the API cannot be served: {0}")]
     Api(std::io::Error),
+    #[error("a thread of the worker cannot be started: {0}")]
+    Thread(std::io::Error),
     #[error("metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the supervisor cannot be told that we are ready: {0}")]
@@ -51,15 +56,23 @@ pub enum WorkerError {
 /// Runs one chain until the supervisor asks to stop. Everything was attached before, and the
 /// sandbox entered: from here on no file and no socket is opened.
 pub fn run_worker<A: Application>(
-    mut links: Links,
+    links: Links,
     setup: WorkerSetup,
     router: impl FnOnce(ChainHandle<A>) -> Router,
 ) -> Result<(), WorkerError> {
+    let Links {
+        data,
+        query,
+        attest,
+        supervisor: mut links,
+    } = links;
     links.heartbeat.beat(STATE_STARTING, 0);
-    let rules = A::rules(&setup.config.genesis);
-    let node = Node::<A>::open(setup.config, unix_ms(), &mut links.data)?;
     let registry = Registry::new();
     let figures = Figures::new(&registry)?;
+    let (to_sibling, from_sibling) = attest.unzip();
+    let mut host = ChainHost::new(data, to_sibling, figures.sibling_dropped.clone());
+    let rules = A::rules(&setup.config.genesis);
+    let node = Node::<A>::open(setup.config, unix_ms(), &mut host)?;
     let api_metrics = ApiMetrics::new(&registry)?;
     let (sender, requests) = mpsc::sync_channel(REQUEST_QUEUE);
     let (heights, heights_seen) = watch::channel(node.tip().height);
@@ -67,16 +80,28 @@ pub fn run_worker<A: Application>(
         .doorbell
         .as_ref()
         .expect("the doorbells are set before a worker runs");
-    let bell = doorbell.try_clone().map_err(WorkerError::Api)?;
+    let wake = waker(doorbell).map_err(WorkerError::Thread)?;
+    let (hand_on, heard) = mpsc::sync_channel(HANDED_ON_MAX);
+    if let Some(ring) = from_sibling {
+        let listener = Listener {
+            ring,
+            sibling: Arc::clone(node.sibling()),
+            chain: hand_on,
+            wake: waker(doorbell).map_err(WorkerError::Thread)?,
+            delay: figures.attestation_delay.clone(),
+            bad_messages: figures.bad_messages.clone(),
+        };
+        thread::Builder::new()
+            .name("listener".into())
+            .spawn(move || listener.run())
+            .map_err(WorkerError::Thread)?;
+    }
     let shared = Arc::new(Inner {
         rules,
         requests: sender,
-        wake: Box::new(move || {
-            // A full counter means that the bell rings already.
-            let _ = rustix::io::write(&bell, &1u64.to_ne_bytes());
-        }),
+        wake,
         snapshot: RwLock::new(node.snapshot()),
-        reader: Arc::clone(&links.query) as _,
+        reader: query as _,
         heights: heights_seen,
     });
     let handle = ChainHandle {
@@ -118,7 +143,9 @@ pub fn run_worker<A: Application>(
 
     let mut chain_loop = ChainLoop {
         node,
+        host,
         links,
+        heard,
         requests,
         shared,
         heights,
@@ -140,4 +167,13 @@ pub fn run_worker<A: Application>(
         Err(panic) => std::panic::resume_unwind(panic),
     }
     ended.map_err(WorkerError::Chain)
+}
+
+/// Rings the doorbell of the chain's thread.
+fn waker(doorbell: &OwnedFd) -> std::io::Result<Box<dyn Fn() + Send + Sync>> {
+    let bell = doorbell.try_clone()?;
+    Ok(Box::new(move || {
+        // A full counter means that the bell rings already.
+        let _ = rustix::io::write(&bell, &1u64.to_ne_bytes());
+    }))
 }

@@ -47,7 +47,7 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
         rings: shared.topology.worker_rings(chain),
     };
     let mut links = Links::join(&launch)?;
-    links.set_doorbells(shared.topology.doorbell(chain).try_clone_to_owned()?, None)?;
+    links.set_doorbell(shared.topology.doorbell(chain).try_clone_to_owned()?)?;
     shared.state.worker_started(chain, std::process::id());
     let genesis = Arc::clone(&shared.genesis);
     let worker = thread::Builder::new()

@@ -2,7 +2,7 @@
 
 use super::dead_letters;
 use super::events::{Event, Events};
-use super::worker::{DOORBELL_FD, LISTENER_FD, SIBLING_DOORBELL_FD, WorkerOrder};
+use super::worker::{DOORBELL_FD, LISTENER_FD, WorkerOrder};
 use crate::process::child::{Child, Exit};
 use crate::process::dead_letter::DeadLetters;
 use crate::process::hang::{Beat, HangJudge, HangLimits, Verdict};
@@ -95,16 +95,10 @@ impl WorkerSlot {
             })
         };
         use std::os::fd::AsFd;
-        let mut grants = vec![
+        let grants = vec![
             grant(self.listener.as_fd(), LISTENER_FD)?,
             grant(topology.doorbell(self.chain), DOORBELL_FD)?,
         ];
-        if self.order.launch.rings.attest_out.is_some() {
-            grants.push(grant(
-                topology.doorbell(self.chain.sibling()),
-                SIBLING_DOORBELL_FD,
-            )?);
-        }
         let child = spawner.spawn(SpawnRequest {
             args: ["run", "--role", self.chain.name()]
                 .map(Into::into)

@@ -26,8 +26,6 @@ use std::sync::Arc;
 /// Descriptors of a worker beside the standard streams and the lifetime pipe.
 pub const LISTENER_FD: RawFd = 4;
 pub const DOORBELL_FD: RawFd = 5;
-/// Only where both chains run.
-pub const SIBLING_DOORBELL_FD: RawFd = 6;
 
 /// Descriptors that a worker needs beside its connections.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -77,13 +75,7 @@ fn run() -> anyhow::Result<()> {
     let watch = SupervisorWatch::inherited()?;
     let listener = TcpListener::from(inherit::adopt(LISTENER_FD)?);
     let doorbell = inherit::adopt(DOORBELL_FD)?;
-    let is_dual = launch.rings.attest_out.is_some();
-    let sibling = is_dual
-        .then(|| inherit::adopt(SIBLING_DOORBELL_FD))
-        .transpose()?;
-
-    let mut descriptors = vec![0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
-    descriptors.extend(is_dual.then_some(SIBLING_DOORBELL_FD));
+    let descriptors = [0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
     let policy = Policy {
         descriptors: descriptors.into_iter().collect(),
         open_files_max: launch.config.api_max_connections + OWN_DESCRIPTORS,
@@ -98,12 +90,12 @@ fn run() -> anyhow::Result<()> {
     report.log();
 
     watch.exit_with_supervisor()?;
-    links.set_doorbells(doorbell, sibling)?;
+    links.set_doorbell(doorbell)?;
     links
-        .heartbeat
+        .heartbeat()
         .watch_death()
         .context("the death watch cannot be set")?;
-    if is_dual {
+    if launch.rings.attest_out.is_some() {
         tracing::info!(
             event = "ipc_channel_established",
             chain = role,

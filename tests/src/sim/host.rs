@@ -7,13 +7,14 @@
 
 use super::disk::{Disk, Honesty};
 use super::oracle::Oracle;
+use adnet_common::attestation::{Attestation, FinalityProof};
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::{
     Domain, Guard, SignError, SignMark, SignMarks, SignRequest, SignSlot, Signer, Verdict, WalEntry,
 };
 use adnet_common::consensus_keys::{mark_key, mark_range, mark_slot, wal_writes};
 use adnet_common::ledger;
-use adnet_common::node::Host;
+use adnet_common::node::{Exchange, Host};
 use adnet_common::store::{
     CommitBatch, Family, Page, Part, ReadStore, Scan, StoreError, Write, scan_all,
 };
@@ -82,6 +83,8 @@ pub(super) struct ChainHost<'a> {
     pub key: &'a SigningKey,
     pub domain: Domain,
     pub honesty: Honesty,
+    /// What goes to the other chain of the machine.
+    pub to_sibling: &'a mut Vec<Exchange>,
 }
 
 impl ChainHost<'_> {
@@ -193,6 +196,12 @@ impl Host for ChainHost<'_> {
             return Err(StoreError::Failed(why));
         }
         self.write(batch.writes, true)
+    }
+
+    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]) {
+        self.to_sibling.push(Exchange::Finality(proof.clone()));
+        let messages = messages.iter().cloned();
+        self.to_sibling.extend(messages.map(Exchange::Attestation));
     }
 
     fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {

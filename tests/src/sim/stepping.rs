@@ -59,8 +59,9 @@ impl Simulation {
         }
     }
 
-    /// Does `work` with the host of `place`.
+    /// Does `work` with the host of `place`, and delivers what it announces to the other chain.
     fn with_host<T>(&mut self, place: Place, work: impl FnOnce(&mut ChainHost<'_>) -> T) -> T {
+        let mut to_sibling = Vec::new();
         let machine = &mut self.machines[place.machine];
         let mut host = ChainHost {
             machine: place.machine,
@@ -75,8 +76,22 @@ impl Simulation {
                 genesis: self.genesis_hash,
             },
             honesty: self.scenario.honesty,
+            to_sibling: &mut to_sibling,
         };
-        work(&mut host)
+        let done = work(&mut host);
+        for exchange in to_sibling {
+            self.send_sibling(place, exchange);
+        }
+        done
+    }
+
+    fn send_sibling(&mut self, from: Place, exchange: Exchange) {
+        let Place { machine, chain } = from;
+        let to = Place {
+            machine,
+            chain: chain.sibling(),
+        };
+        self.send(RING_MS, to, || Event::Sibling(exchange.clone()));
     }
 
     /// Starts a chain of a machine on what its disk has.
@@ -166,11 +181,7 @@ impl Simulation {
                     "{chain} of machine {machine} distrusts the honest machine {other}"
                 ));
             }
-            Output::Sibling(exchange) => {
-                let chain = chain.sibling();
-                let to = Place { machine, chain };
-                self.send(RING_MS, to, || Event::Sibling(exchange.clone()));
-            }
+            Output::Sibling(exchange) => self.send_sibling(place, exchange),
             Output::Committed { snapshot, .. } => {
                 let height = snapshot.status.height;
                 self.show::<A>(place, height);
