@@ -3,9 +3,9 @@
 //!
 //! In the node, locks go one way and unlocks the other, about one per block, first alone and then
 //! beside as many transfers as two clients per chain get accepted on the same cores. The figures
-//! are those of the node's own metric, whose clock starts when a worker hands the message to the
-//! ring; the metric's buckets bound what is known, so the part below the goal is exact and
-//! quantiles are linear within a bucket.
+//! are those of the node's own metric, whose clock runs from the acknowledgement of the block to
+//! the verified message in the other worker's inbox. The metric's buckets bound what is known: the
+//! part below the goal is exact, and quantiles are linear within a bucket.
 //!
 //! The path in small is the same work between two processes of this benchmark: encode proof and
 //! message, send, wake, validate, verify certificate and path, keep. There the ring is compared
@@ -142,7 +142,7 @@ fn goal_row(plan: &Plan, when: &str, goal: &str, edge: f64, seen: &Buckets, note
         100.0 * seen.part_up_to(edge),
         seen.count()
     );
-    let figure = format!("node: handed to the ring -> the other worker has it, {when}");
+    let figure = format!("node: durable on one chain -> in the other's inbox, {when}");
     report(plan, &figure, goal, &measured, note);
 }
 

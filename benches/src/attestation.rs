@@ -28,11 +28,10 @@ use adnet_common::light_client::LightClient;
 use adnet_common::messages::{AttestationMsg, FinalityMsg, Message, SCHEMA_HASH};
 use adnet_common::node::Exchange;
 use adnet_common::worker::clock::monotonic_ns;
-use adnet_shm::{BACKSTOP, Consumer, Producer, RingExpect, RingSpec, Segment, new_doorbell};
+use adnet_shm::{BACKSTOP, Consumer, Producer, RingExpect, RingSpec, Segment};
 use ed25519_consensus::SigningKey;
 use nix::sys::signal::Signal;
 use rkyv::util::AlignedVec;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::link::{fresh_address, pin};
 
@@ -162,11 +161,8 @@ impl Path {
                     build_id: [0; 16],
                 })
                 .expect("room in /dev/shm");
-                let doorbell = new_doorbell().expect("an eventfd");
-                let theirs = doorbell.try_clone().expect("an eventfd");
-                let mut ring = Producer::attach(segment.name(), &EXPECT, 1).expect("attach");
-                ring.set_doorbell(doorbell);
-                command.arg(segment.name()).stdin(Stdio::from(theirs));
+                let ring = Producer::attach(segment.name(), &EXPECT, 1).expect("attach");
+                command.arg(segment.name());
                 let outward = Outward::Ring {
                     sender: Sender::new(ring),
                     _segment: segment,
@@ -305,7 +301,7 @@ impl Inbox {
             .expect("it is in the outbox");
         self.waiting
             .insert(attestation.message.sequence, attestation);
-        Some(monotonic_ns() - message.sent_ns.to_native())
+        Some(monotonic_ns() - message.durable_ns.to_native())
     }
 }
 
@@ -340,28 +336,18 @@ fn answer(delay_ns: u64) {
     rustix::io::write(std::io::stdout(), &delay_ns.to_le_bytes()).expect("the parent lives");
 }
 
-/// Waits as a worker's chain thread does: on an eventfd, without looking before.
+/// Waits as the worker's listener does: looks for a moment, then sleeps on the futex.
 fn serve_ring(name: &str) {
-    let mut ring = Consumer::attach(name, &EXPECT, 1).expect("attach");
-    let doorbell = rustix::io::dup(std::io::stdin()).expect("given by the parent");
-    ring.set_doorbell(doorbell.try_clone().expect("an eventfd"));
+    let ring = Consumer::attach(name, &EXPECT, 1).expect("attach");
     let mut receiver = Receiver::new(ring);
     let mut inbox = Inbox::new();
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: BACKSTOP.as_nanos() as i64,
-    };
     loop {
         let taken = receiver.receive(|r| inbox.take(r.kind, r.payload));
         match taken.expect("the ring is sound") {
             Some(Some(delay_ns)) => answer(delay_ns),
             Some(None) => {}
             None => {
-                if receiver.ring().arm_doorbell() {
-                    let mut fds = [PollFd::new(&doorbell, PollFlags::IN)];
-                    poll(&mut fds, Some(&timeout)).expect("poll");
-                }
-                receiver.ring().disarm_doorbell();
+                receiver.wait(BACKSTOP);
             }
         }
     }
