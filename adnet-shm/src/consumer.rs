@@ -19,7 +19,7 @@ use crate::layout::{
 use crate::mapping::{Access, Mapping};
 use crate::producer::{check_distance, claim};
 use crate::side::{Cursor, Side, SidePage, Wake, Waker};
-use crate::wait::{WaitOutcome, sleep_on, spin, wake_all};
+use crate::wait::{SPIN_ROUNDS, WaitOutcome, sleep_on, spin, wake_all};
 
 /// How far ahead a consumer fetches committed lines, in bytes.
 const PREFETCH_BYTES: u64 = 512;
@@ -43,6 +43,7 @@ pub struct Consumer {
     /// Whether anything was released since the last fenced look at the producer.
     unsignalled: bool,
     doorbell: Option<OwnedFd>,
+    spin_rounds: u32,
     corrupt_count: u64,
 }
 
@@ -87,6 +88,7 @@ impl Consumer {
             waker: Waker::default(),
             unsignalled: true,
             doorbell: None,
+            spin_rounds: SPIN_ROUNDS,
             corrupt_count: 0,
             mapping,
         })
@@ -172,7 +174,7 @@ impl Consumer {
             return WaitOutcome::Ready;
         }
         self.signal_space();
-        if spin(|| self.is_ready()) {
+        if spin(self.spin_rounds, || self.is_ready()) {
             return WaitOutcome::Ready;
         }
         loop {
@@ -193,6 +195,12 @@ impl Consumer {
                 return WaitOutcome::TimedOut;
             }
         }
+    }
+
+    /// Sets how many rounds of `pause` [`Consumer::wait`] looks before it sleeps. With 0 it sleeps
+    /// at once, for where a core is scarcer than a wake is slow.
+    pub fn set_spin_rounds(&mut self, rounds: u32) {
+        self.spin_rounds = rounds;
     }
 
     /// Keeps the eventfd that the producer rings, for [`Consumer::doorbell`].

@@ -20,7 +20,7 @@ use crate::layout::{
 };
 use crate::mapping::{Access, Mapping};
 use crate::side::{Cursor, Side, SidePage, Wake, Waker};
-use crate::wait::{ring, sleep_on, spin, wake_all};
+use crate::wait::{SPIN_ROUNDS, ring, sleep_on, spin, wake_all};
 
 /// How far ahead of its records a producer fetches lines for writing, in bytes. It keeps the stores
 /// of a stream from waiting for each line in turn, and makes it about three times as fast.
@@ -45,6 +45,7 @@ pub struct Producer {
     /// Whether anything was committed since the last flush.
     unflushed: bool,
     doorbell: Option<OwnedFd>,
+    spin_rounds: u32,
 }
 
 impl Producer {
@@ -88,6 +89,7 @@ impl Producer {
             waker: Waker::default(),
             unflushed: true,
             doorbell: None,
+            spin_rounds: SPIN_ROUNDS,
             mapping,
         })
     }
@@ -176,6 +178,11 @@ impl Producer {
         self.doorbell = Some(fd);
     }
 
+    /// Sets how many rounds of `pause` [`Producer::wait_for_space`] looks before it sleeps.
+    pub fn set_spin_rounds(&mut self, rounds: u32) {
+        self.spin_rounds = rounds;
+    }
+
     /// Waits until a message of `len` bytes fits, and says whether it does.
     ///
     /// The consumer wakes a waiting producer when half of the ring is free, not at each record.
@@ -187,7 +194,7 @@ impl Producer {
         self.flush();
         let span = self.padding_before(len) + record_span(len);
         let deadline = Instant::now() + timeout;
-        if spin(|| self.has_room(span).unwrap_or(true)) {
+        if spin(self.spin_rounds, || self.has_room(span).unwrap_or(true)) {
             return self.has_room(span).unwrap_or(false);
         }
         loop {

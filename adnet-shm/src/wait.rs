@@ -16,7 +16,7 @@ use crate::error::ShmError;
 /// Longest uninterrupted sleep in the kernel.
 pub const BACKSTOP: Duration = Duration::from_millis(100);
 
-/// Rounds of `pause` before the kernel is asked, about 30 µs.
+/// Rounds of `pause` before the kernel is asked, unless a side is set otherwise; about 30 µs.
 pub(crate) const SPIN_ROUNDS: u32 = 2_000;
 
 /// How a wait ended.
@@ -30,10 +30,10 @@ pub enum WaitOutcome {
     Fenced,
 }
 
-/// Spins for a bounded time until `ready` holds, and says whether it does.
+/// Spins for that many rounds until `ready` holds, and says whether it does.
 #[inline]
-pub(crate) fn spin(mut ready: impl FnMut() -> bool) -> bool {
-    for _ in 0..SPIN_ROUNDS {
+pub(crate) fn spin(rounds: u32, mut ready: impl FnMut() -> bool) -> bool {
+    for _ in 0..rounds {
         if ready() {
             return true;
         }

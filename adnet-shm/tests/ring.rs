@@ -263,7 +263,17 @@ fn attach_names_both_hashes_when_the_schemas_differ() {
 
 #[test]
 fn a_sleeping_consumer_is_woken_by_flush_and_times_out_without() {
+    woken_and_timed_out(|_| {});
+}
+
+#[test]
+fn a_consumer_that_never_spins_is_woken_as_well() {
+    woken_and_timed_out(|consumer| consumer.set_spin_rounds(0));
+}
+
+fn woken_and_timed_out(prepare: impl FnOnce(&mut Consumer)) {
     let (_segment, mut producer, mut consumer) = ring("wake", 4096, 0);
+    prepare(&mut consumer);
     let started = Instant::now();
     assert_eq!(
         consumer.wait(Duration::from_millis(30)),

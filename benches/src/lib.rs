@@ -1,5 +1,7 @@
-//! What the benchmarks of adnet share: the table of results, and the links that the ring is
-//! compared with.
+//! What the benchmarks of adnet share: the table of results, the links that the ring is compared
+//! with, an attestation's way between two processes, and quantiles from the metrics page.
 
+pub mod attestation;
 pub mod link;
+pub mod prometheus_histogram;
 pub mod report;

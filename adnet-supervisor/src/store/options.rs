@@ -28,6 +28,14 @@ impl Default for StoreOptions {
     }
 }
 
+impl StoreOptions {
+    /// What RocksDB is opened with: options of the database, and the families with theirs. For
+    /// whoever measures the store beside a bare database that is tuned alike.
+    pub fn for_rocksdb(&self) -> (Options, Vec<ColumnFamilyDescriptor>) {
+        (database(self), families(&cache(self)))
+    }
+}
+
 /// Unflushed writes of all families together.
 const WRITE_BUFFERS_BYTES: usize = 32 << 20;
 /// Unflushed writes of one family.

@@ -11,12 +11,12 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 use super::{fresh_address, peer_command, pin};
 
 #[repr(C, align(128))]
-struct Line(AtomicU64);
+pub(super) struct Line(pub AtomicU64);
 
 #[repr(C)]
-struct Lines {
-    there: Line,
-    back: Line,
+pub(super) struct Lines {
+    pub there: Line,
+    pub back: Line,
 }
 
 /// Two shared cache lines and the process that answers.
@@ -92,7 +92,7 @@ impl Drop for Floor {
 }
 
 /// Maps a page of a file for the rest of the process.
-fn map(path: &str, create: bool) -> &'static Lines {
+pub(super) fn map(path: &str, create: bool) -> &'static Lines {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -8,6 +8,7 @@ mod floor;
 mod iceoryx;
 mod ipc;
 mod ring;
+mod sleepers;
 mod stream;
 mod threads;
 
@@ -21,7 +22,8 @@ use nix::unistd::Pid;
 pub use floor::Floor;
 pub use iceoryx::Iceoryx;
 pub use ipc::IpcBytes;
-pub use ring::Ring;
+pub use ring::{Doorbell, Futex, Ring, RingWait, SpinThenFutex};
+pub use sleepers::{Sleeper, SleepingFloor};
 pub use stream::{Pipe, Tcp, UnixSocket};
 pub use threads::{rtrb_round_trips, std_mpsc_round_trips};
 
@@ -30,7 +32,7 @@ pub use threads::{rtrb_round_trips, std_mpsc_round_trips};
 pub enum Wait {
     /// Both look again and again.
     Polling,
-    /// Both give the core away, sooner or later.
+    /// Both sleep in the kernel until the other wakes them.
     Blocking,
 }
 
@@ -283,13 +285,17 @@ pub fn serve_if_peer() {
     pin(1);
     let rest = &arguments[2..];
     match arguments[1].as_str() {
-        Ring::NAME => serve::<Ring>(rest),
+        Futex::NAME => serve::<Ring<Futex>>(rest),
+        Doorbell::NAME => serve::<Ring<Doorbell>>(rest),
+        SpinThenFutex::NAME => serve::<Ring<SpinThenFutex>>(rest),
         Iceoryx::NAME => serve::<Iceoryx>(rest),
         UnixSocket::NAME => serve::<UnixSocket>(rest),
         Pipe::NAME => serve::<Pipe>(rest),
         Tcp::NAME => serve::<Tcp>(rest),
         IpcBytes::NAME => serve::<IpcBytes>(rest),
         Floor::NAME => Floor::serve(&rest[0]),
+        name if name == Sleeper::Futex.name() => SleepingFloor::serve(Sleeper::Futex, rest),
+        name if name == Sleeper::Eventfd.name() => SleepingFloor::serve(Sleeper::Eventfd, rest),
         other => panic!("no such link: {other}"),
     }
 }
@@ -328,7 +334,8 @@ fn peer_command(name: &str) -> Command {
     command
 }
 
-fn fresh_address() -> String {
+/// A name that no other process or link uses.
+pub fn fresh_address() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,10 +1,16 @@
-//! Our own ring: one in each direction.
+//! Our own ring, one in each direction, with each of the ways in which its reader may wait.
 
-use std::process::{Child, Command};
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use adnet_shm::layout::record_span;
-use adnet_shm::{Consumer, LoanError, Producer, RingExpect, RingSpec, Segment, WaitOutcome};
+use adnet_shm::{
+    BACKSTOP, Consumer, LoanError, Producer, RingExpect, RingSpec, Segment, WaitOutcome,
+    new_doorbell,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Job, Link, Seen, Wait, depth, put_words};
 
@@ -13,8 +19,43 @@ const EXPECT: RingExpect = RingExpect {
     schema_hash: [1; 32],
 };
 
+/// How the reader of a ring waits where both sides give the core away.
+pub trait RingWait {
+    /// Name of the ring in tables.
+    const NAME: &'static str;
+    /// Rounds of looking before it sleeps; `None` keeps the ring's own bound.
+    const SPIN_ROUNDS: Option<u32>;
+    /// Whether it sleeps on an eventfd, as the chain thread of a worker does.
+    const BY_DOORBELL: bool = false;
+}
+
+/// Sleeps on the futex at once, each time.
+pub struct Futex;
+
+impl RingWait for Futex {
+    const NAME: &'static str = "adnet-shm ring";
+    const SPIN_ROUNDS: Option<u32> = Some(0);
+}
+
+/// Sleeps on an eventfd at once, each time.
+pub struct Doorbell;
+
+impl RingWait for Doorbell {
+    const NAME: &'static str = "adnet-shm ring with eventfd";
+    const SPIN_ROUNDS: Option<u32> = Some(0);
+    const BY_DOORBELL: bool = true;
+}
+
+/// Looks for about 30 us and sleeps only if nothing came: what the ring does unless told otherwise.
+pub struct SpinThenFutex;
+
+impl RingWait for SpinThenFutex {
+    const NAME: &'static str = "adnet-shm ring, spin then futex";
+    const SPIN_ROUNDS: Option<u32> = None;
+}
+
 /// One end of two rings.
-pub struct Ring {
+pub struct Ring<W = Futex> {
     producer: Producer,
     consumer: Consumer,
     wait: Wait,
@@ -23,18 +64,26 @@ pub struct Ring {
     unreleased: usize,
     /// The first process owns the memory.
     _segments: Vec<Segment>,
+    _wait: PhantomData<W>,
 }
 
-impl Ring {
-    fn attach(job: &Job, send_on: &str, receive_on: &str, segments: Vec<Segment>) -> Ring {
+impl<W: RingWait> Ring<W> {
+    fn attach(job: &Job, send_on: &str, receive_on: &str, segments: Vec<Segment>) -> Ring<W> {
+        let mut producer = Producer::attach(send_on, &EXPECT, 1).expect("attach");
+        let mut consumer = Consumer::attach(receive_on, &EXPECT, 1).expect("attach");
+        if let Some(rounds) = W::SPIN_ROUNDS {
+            producer.set_spin_rounds(rounds);
+            consumer.set_spin_rounds(rounds);
+        }
         Ring {
-            producer: Producer::attach(send_on, &EXPECT, 1).expect("attach"),
-            consumer: Consumer::attach(receive_on, &EXPECT, 1).expect("attach"),
+            producer,
+            consumer,
             wait: job.wait,
             bytes: job.words * 8,
             batch: job.batch,
             unreleased: 0,
             _segments: segments,
+            _wait: PhantomData,
         }
     }
 
@@ -44,17 +93,39 @@ impl Ring {
             format!("{}-back", job.address),
         ]
     }
+
+    fn set_doorbells(&mut self, rung: OwnedFd, rings: OwnedFd) {
+        self.consumer.set_doorbell(rung);
+        self.producer.set_doorbell(rings);
+    }
+
+    fn sleep(&mut self) {
+        if !W::BY_DOORBELL {
+            let outcome = self.consumer.wait(Duration::from_secs(1));
+            assert_ne!(outcome, WaitOutcome::Fenced);
+            return;
+        }
+        if self.consumer.arm_doorbell() {
+            let timeout = Timespec {
+                tv_sec: 0,
+                tv_nsec: BACKSTOP.as_nanos() as i64,
+            };
+            let doorbell = self.consumer.doorbell().expect("set by both processes");
+            poll(&mut [PollFd::new(&doorbell, PollFlags::IN)], Some(&timeout)).expect("poll");
+        }
+        self.consumer.disarm_doorbell();
+    }
 }
 
-impl Link for Ring {
-    const NAME: &'static str = "adnet-shm ring";
+impl<W: RingWait> Link for Ring<W> {
+    const NAME: &'static str = W::NAME;
 
-    fn start(job: &mut Job, mut peer: Command) -> (Ring, Child) {
+    fn start(job: &mut Job, mut peer: Command) -> (Ring<W>, Child) {
         let bytes = job.words * 8;
         let capacity = (depth(job.words) * record_span(bytes) as usize)
             .max(8 * bytes)
             .next_power_of_two();
-        let names = Ring::names(job);
+        let names = Ring::<W>::names(job);
         let segments = names
             .iter()
             .map(|name| {
@@ -68,13 +139,30 @@ impl Link for Ring {
                 .expect("room in /dev/shm")
             })
             .collect();
+        let mut ring = Ring::attach(job, &names[0], &names[1], segments);
+        if W::BY_DOORBELL {
+            let pair = || {
+                let bell = new_doorbell().expect("an eventfd");
+                (bell.try_clone().expect("an eventfd"), bell)
+            };
+            let ((rings, theirs), (rung, they_ring)) = (pair(), pair());
+            ring.set_doorbells(rung, rings);
+            peer.stdin(Stdio::from(theirs))
+                .stdout(Stdio::from(they_ring));
+        }
         let child = peer.args(job.arguments()).spawn().expect("this binary");
-        (Ring::attach(job, &names[0], &names[1], segments), child)
+        (ring, child)
     }
 
-    fn join(job: &Job) -> Ring {
-        let [there, back] = Ring::names(job);
-        Ring::attach(job, &back, &there, Vec::new())
+    fn join(job: &Job) -> Ring<W> {
+        let [there, back] = Ring::<W>::names(job);
+        let mut ring = Ring::attach(job, &back, &there, Vec::new());
+        if W::BY_DOORBELL {
+            let rung = rustix::io::dup(std::io::stdin()).expect("given by the parent");
+            let rings = rustix::io::dup(std::io::stdout()).expect("given by the parent");
+            ring.set_doorbells(rung, rings);
+        }
+        ring
     }
 
     #[inline]
@@ -132,10 +220,7 @@ impl Link for Ring {
             self.unreleased = 0;
             match self.wait {
                 Wait::Polling => std::hint::spin_loop(),
-                Wait::Blocking => {
-                    let outcome = self.consumer.wait(Duration::from_secs(1));
-                    assert_ne!(outcome, WaitOutcome::Fenced);
-                }
+                Wait::Blocking => self.sleep(),
             }
         }
     }
