@@ -1,9 +1,11 @@
 //! A client of the node's HTTP interfaces that opens a connection per request, so that a refused
 //! connection cannot hide behind a kept one.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+
+use super::outage::Outages;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
@@ -39,47 +41,63 @@ impl fmt::Display for Failure {
     }
 }
 
+type Answered = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
 /// One listening address of a node.
 #[derive(Clone, Debug)]
 pub struct Api {
     agent: ureq::Agent,
     pub address: SocketAddr,
+    outages: Arc<Outages>,
 }
 
 impl Api {
-    pub fn new(address: SocketAddr) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
-            .max_idle_connections(0)
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        Self { agent, address }
+    /// A client whose failures are counted in `outages`.
+    pub fn new(address: SocketAddr, outages: Arc<Outages>) -> Self {
+        Self {
+            agent: agent(0),
+            address,
+            outages,
+        }
+    }
+
+    /// The same for whoever asks hundreds of times a second: it keeps its connection.
+    pub fn keeping_its_connection(&self) -> Self {
+        Self {
+            agent: agent(1),
+            ..self.clone()
+        }
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    fn ask(&self, call: impl FnOnce(&ureq::Agent) -> Answered) -> Result<(u16, String), Failure> {
+        let begun = self.outages.epoch();
+        let answer = read(call(&self.agent));
+        answer.inspect_err(|failure| self.outages.note(begun, failure))
+    }
+
     /// Status and body of a GET.
     pub fn text(&self, path: &str) -> Result<(u16, String), Failure> {
-        read(self.agent.get(self.url(path)).call())
+        self.ask(|agent| agent.get(self.url(path)).call())
     }
 
     /// The `data` of a GET.
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        opened(read(self.agent.get(self.url(path)).call())?)
+        opened(self.text(path)?)
     }
 
     /// The `data` of a POST.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        opened(read(self.agent.post(self.url(path)).send_json(body))?)
+        opened(self.ask(|agent| agent.post(self.url(path)).send_json(body))?)
     }
 
     /// The result of a JSON-RPC call.
     pub fn rpc(&self, method: &str, params: Value) -> Result<Value, Failure> {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let (status, text) = read(self.agent.post(self.url("/")).send_json(&call))?;
+        let (status, text) = self.ask(|agent| agent.post(self.url("/")).send_json(&call))?;
         let mut answer = parsed(&text)?;
         match answer.get("error") {
             Some(error) => Err(Failure::Refused {
@@ -98,9 +116,16 @@ impl Api {
     }
 }
 
-fn read(
-    answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<(u16, String), Failure> {
+fn agent(idle_connections: usize) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .max_idle_connections(idle_connections)
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
+}
+
+fn read(answered: Answered) -> Result<(u16, String), Failure> {
     let mut response = answered.map_err(broken)?;
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);

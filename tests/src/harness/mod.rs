@@ -5,12 +5,18 @@
 //! process or a segment in /dev/shm behind fails.
 
 mod accounts;
+mod ending;
+mod follower;
 mod http;
+mod listen;
 mod node;
+mod outage;
 mod processes;
+mod report;
 
 use std::{
     path::PathBuf,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +24,8 @@ use std::{
 pub use accounts::{AlphaUser, DeltaUser};
 pub use http::{Api, Failure};
 pub use node::{Options, Signal, TestNode};
-pub use processes::{Process, segments_of};
+pub use outage::Outages;
+pub use processes::{Process, segments_of, workers_of};
 
 /// How long a test waits for something that takes a fraction of it on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +48,17 @@ pub fn binary() -> PathBuf {
         binary.display()
     );
     binary
+}
+
+/// A call of it without the settings of whoever runs the test.
+fn adnet() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ADNET_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Asks until there is an answer.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use adnet_common::worker::LAUNCH_VARIABLE;
+
 /// A process, told from a later one with the same id by its start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -49,6 +51,31 @@ fn stat(pid: u32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         started_ticks: fields.get(19)?.parse().ok()?,
     })
+}
+
+/// The living workers of the supervisor `pid`, dead or alive, known by their environment: it names
+/// the segments that this supervisor made for them.
+pub fn workers_of(pid: u32) -> Vec<Process> {
+    let name = format!("{}{pid}-", adnet_supervisor::topology::SEGMENT_PREFIX);
+    let entries = fs::read_dir("/proc").expect("/proc is mounted");
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_theirs = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .filter(|variable| variable.starts_with(LAUNCH_VARIABLE.as_bytes()))
+            .any(|launch| {
+                launch
+                    .windows(name.len())
+                    .any(|part| part == name.as_bytes())
+            })
+    };
+    pids.filter(is_theirs)
+        .filter_map(Process::of)
+        .filter(Process::is_alive)
+        .collect()
 }
 
 /// The names of the segments that the supervisor `pid` has made and that are still there.

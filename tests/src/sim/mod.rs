@@ -17,6 +17,7 @@ mod workload;
 pub use disk::Honesty;
 pub use host::{Crash, Death, Moment};
 pub use oracle::{Decided, Violation};
+pub use random::Random;
 pub use scenario::{Crashes, Scenario};
 
 use adnet_common::chain_id::ChainId;
