@@ -6,6 +6,7 @@
 
 mod accounts;
 mod http;
+mod manager;
 mod node;
 mod processes;
 
@@ -17,6 +18,7 @@ use std::{
 
 pub use accounts::{AlphaUser, DeltaUser};
 pub use http::{Api, Failure};
+pub use manager::{Notice, NotifySocket, PassedSocket, command_with};
 pub use node::{Options, Signal, TestNode};
 pub use processes::{Process, segments_of};
 

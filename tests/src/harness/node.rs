@@ -20,7 +20,10 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{AlphaUser, Api, DeltaUser, PATIENCE, Process, binary, eventually, segments_of};
+use super::{
+    AlphaUser, Api, DeltaUser, PATIENCE, PassedSocket, Process, binary, command_with, eventually,
+    segments_of,
+};
 
 pub use nix::sys::signal::Signal;
 
@@ -34,6 +37,10 @@ pub struct Options {
     pub delta_interval_ms: u64,
     /// Further arguments of `adnet run`.
     pub arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// Listening sockets that are passed to it, as by a service manager.
+    pub sockets: Option<[PassedSocket; 2]>,
 }
 
 impl Default for Options {
@@ -42,6 +49,8 @@ impl Default for Options {
             alpha_interval_ms: 250,
             delta_interval_ms: 125,
             arguments: Vec::new(),
+            environment: Vec::new(),
+            sockets: None,
         }
     }
 }
@@ -97,7 +106,14 @@ impl TestNode {
         self.starts += 1;
         let log = self.dir.path().join(format!("log-{}.jsonl", self.starts));
         let stderr = File::create(&log).expect("the folder is ours");
-        let mut command = Command::new(binary());
+        let mut command = match &self.options.sockets {
+            Some(sockets) => command_with(&binary(), sockets),
+            None => {
+                let mut command = Command::new(binary());
+                command.stdin(Stdio::null()).stdout(Stdio::null());
+                command
+            }
+        };
         command.arg("run").arg("--data-dir").arg(self.dir.path());
         command.args(["--log-format", "json"]);
         for setting in [
@@ -112,10 +128,8 @@ impl TestNode {
             command.args(["--set", setting]);
         }
         command.args(&self.options.arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
+        command.envs(self.options.environment.iter().cloned());
+        command.stderr(stderr);
         let mut child = command.spawn().expect("the binary runs");
         let pid = child.id();
         let process = Process::of(pid).expect("a child that is not reaped has an entry");
