@@ -27,6 +27,8 @@ struct Ends {
     requests: Sender,
     answers: Receiver,
     last_id: u64,
+    /// What to do, and how often, while an answer does not come.
+    while_waiting: Option<(Duration, Box<dyn Fn() + Send>)>,
 }
 
 impl Remote {
@@ -37,8 +39,17 @@ impl Remote {
             requests,
             answers,
             last_id,
+            while_waiting: None,
         });
         Self { chain, ends }
+    }
+
+    /// Calls `turn` every so often while an answer is waited for, so that who waits for a slow disk
+    /// is not taken for one that hangs.
+    pub fn while_waiting(mut self, every: Duration, turn: impl Fn() + Send + 'static) -> Self {
+        let ends = self.ends.get_mut().expect("nobody else has it yet");
+        ends.while_waiting = Some((every, Box::new(turn)));
+        self
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
@@ -89,7 +100,15 @@ impl Ends {
                         let why = "no answer from the supervisor within 30 seconds";
                         return Err(StoreError::Unreachable(why.into()));
                     }
-                    self.answers.wait(left);
+                    match &self.while_waiting {
+                        Some((every, turn)) => {
+                            self.answers.wait(left.min(*every));
+                            turn();
+                        }
+                        None => {
+                            self.answers.wait(left);
+                        }
+                    }
                 }
             }
         }

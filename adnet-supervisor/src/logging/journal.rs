@@ -60,7 +60,7 @@ impl Journal {
         let mut entry = Vec::with_capacity(512);
         put(&mut entry, "MESSAGE", &fields.words(&self.identity));
         put(&mut entry, "PRIORITY", priority(level));
-        put(&mut entry, "SYSLOG_IDENTIFIER", "adnet");
+        put(&mut entry, "SYSLOG_IDENTIFIER", &identifier(role));
         put(&mut entry, "ADNET_ROLE", role);
         put(&mut entry, "ADNET_PID", &pid.to_string());
         put(&mut entry, "ADNET_INCARNATION", &incarnation.to_string());
@@ -105,6 +105,14 @@ impl<S: Subscriber> Layer<S> for Journal {
         let metadata = event.metadata();
         let entry = self.entry(*metadata.level(), metadata.target(), Fields::of(event));
         self.send(&entry);
+    }
+}
+
+/// Whose line it is, at the place where `journalctl` shows it; as the processes are called.
+fn identifier(role: &str) -> String {
+    match role {
+        "supervisor" => "adnet".to_owned(),
+        worker => format!("adnet-{worker}"),
     }
 }
 
@@ -198,7 +206,7 @@ mod tests {
         for (name, value) in [
             ("MESSAGE", message),
             ("PRIORITY", "3"),
-            ("SYSLOG_IDENTIFIER", "adnet"),
+            ("SYSLOG_IDENTIFIER", "adnet-alpha"),
             ("ADNET_ROLE", "alpha"),
             ("ADNET_PID", "77"),
             ("ADNET_INCARNATION", "3"),
