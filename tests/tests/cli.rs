@@ -96,7 +96,7 @@ fn all_mistakes_of_a_configuration_are_told_at_once() {
     let path = file.to_str().expect("UTF-8");
     for command in [vec!["config", "check"], vec!["run"]] {
         let output = adnet(&[command, vec!["--config", path]].concat());
-        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        assert_eq!(output.status.code(), Some(78), "{}", err(&output));
         let said = out(&output) + &err(&output);
         for part in [
             "alpha.api_listen",

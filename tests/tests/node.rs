@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use adnet_common::{chain_id::ChainId, hash::Hash, state_proof};
+use adnet_common::{chain_id::ChainId, hash::Hash, keys::EvmAddress, state_proof};
 use adnet_tests::harness::{Api, Failure, Options, Signal, TestNode, eventually};
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::{Value, json};
@@ -321,16 +321,46 @@ fn a_second_signal_ends_a_stop_that_hangs() {
     );
 }
 
-#[test]
-fn one_chain_alone_runs_without_the_other() {
-    let arguments = vec!["--mode".to_owned(), "delta-only".to_owned()];
+/// A node with one of the two chains, and its report of itself.
+fn alone(mode: &str) -> (TestNode, Value) {
+    let arguments = vec!["--mode".to_owned(), mode.to_owned()];
     let node = TestNode::start(Options {
         arguments,
         ..Options::default()
     });
-    grows(&node.delta(), 3);
     let status = node.status();
     assert_eq!(status["chains"].as_array().expect("chains").len(), 1);
+    assert_eq!(node.metrics().text("/ready").expect("answers").0, 200);
+    assert_eq!(node.supervisor().children().len(), 1, "one worker");
+    (node, status)
+}
+
+#[test]
+fn delta_alone_runs_without_alpha() {
+    let (node, _) = alone("delta-only");
+    grows(&node.delta(), 3);
     let user = node.delta_user(0);
     user.done(&user.transfer(0, user.address(), U256::from(1)));
+}
+
+#[test]
+fn alpha_alone_runs_without_delta_and_keeps_its_locks_for_it() {
+    let (mut node, _) = alone("alpha-only");
+    grows(&node.alpha(), 3);
+    let (from, to) = (node.alpha_user(0), node.alpha_user(1));
+    from.done(&from.transfer(0, to.address(), 5));
+    // Nobody takes it yet; it waits in the database with its proof.
+    let evm = EvmAddress([7; 20]);
+    let lock = from.lock(1, evm, 70);
+    let height = from.done(&lock);
+    let attestation = node.alpha().get("/v1/attestations/1").expect("it waits");
+    assert_eq!(attestation["height"], height, "{attestation}");
+
+    // A kill of the only worker, and of the whole node, changes none of that.
+    node.worker("alpha").signal(Signal::SIGKILL);
+    grows(&node.alpha(), 2);
+    node.kill();
+    node.restart();
+    assert_eq!(node.alpha_user(0).final_at(&lock.id()), Some(height));
+    grows(&node.alpha(), 2);
 }

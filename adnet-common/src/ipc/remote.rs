@@ -26,6 +26,8 @@ struct Ends {
     requests: Sender,
     answers: Receiver,
     last_id: u64,
+    /// What to do, and how often, while an answer does not come.
+    while_waiting: Option<(Duration, Box<dyn Fn() + Send>)>,
 }
 
 impl Remote {
@@ -36,8 +38,17 @@ impl Remote {
             requests,
             answers,
             last_id,
+            while_waiting: None,
         });
         Self { chain, ends }
+    }
+
+    /// Calls `turn` every so often while an answer is waited for, so that who waits for a slow disk
+    /// is not taken for one that hangs.
+    pub fn while_waiting(mut self, every: Duration, turn: impl Fn() + Send + 'static) -> Self {
+        let ends = self.ends.get_mut().expect("nobody else has it yet");
+        ends.while_waiting = Some((every, Box::new(turn)));
+        self
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
@@ -88,7 +99,15 @@ impl Ends {
                         let why = "no answer from the supervisor within 30 seconds";
                         return Err(StoreError::Unreachable(why.into()));
                     }
-                    self.answers.wait(left);
+                    match &self.while_waiting {
+                        Some((every, turn)) => {
+                            self.answers.wait(left.min(*every));
+                            turn();
+                        }
+                        None => {
+                            self.answers.wait(left);
+                        }
+                    }
                 }
             }
         }
@@ -190,5 +209,73 @@ impl Remote {
         let answer = ends.ask(&AppendMsg { id, writes }, id, |a: &DoneMsg| a.id)?;
         drop(ends);
         self.done(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adnet_shm::{Consumer, Producer, RingExpect, RingSpec, Segment, Side};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    const SCHEMA: [u8; 32] = [3; 32];
+
+    fn ring(ring_id: u32) -> (Segment, Sender, Receiver) {
+        let spec = RingSpec {
+            name: format!("adnet-remotetest-{}-{ring_id}", std::process::id()),
+            ring_id,
+            capacity: 4096,
+            schema_hash: SCHEMA,
+            build_id: [0; 16],
+        };
+        let segment = Segment::create(&spec).expect("room in /dev/shm");
+        let expect = RingExpect {
+            ring_id,
+            schema_hash: SCHEMA,
+        };
+        let (name, up, down) = (
+            segment.name(),
+            segment.epoch(Side::Producer),
+            segment.epoch(Side::Consumer),
+        );
+        let sender = Sender::new(Producer::attach(name, &expect, up).expect("attach"));
+        let receiver = Receiver::new(Consumer::attach(name, &expect, down).expect("attach"));
+        (segment, sender, receiver)
+    }
+
+    #[test]
+    fn a_slow_answer_is_waited_for_with_a_turn_every_so_often() {
+        let (_up, requests, mut asked) = ring(1);
+        let (_down, mut answering, answers) = ring(2);
+        let turns = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&turns);
+        let remote = Remote::new(ChainId::Alpha, requests, answers, 1);
+        let mut remote = remote.while_waiting(Duration::from_millis(10), move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let seen = Arc::clone(&turns);
+        let slow = thread::spawn(move || {
+            let id = loop {
+                let got = asked.receive(|r| AppendMsg::read(r.payload).expect("a request").id);
+                match got.expect("the ring is sound") {
+                    Some(id) => break id,
+                    None => drop(asked.wait(Duration::from_millis(100))),
+                }
+            };
+            // A disk that answers only after the waiting side has taken some turns.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while seen.load(Ordering::Relaxed) < 5 && Instant::now() < deadline {
+                thread::yield_now();
+            }
+            let done = DoneMsg { id, failure: None };
+            answering
+                .send(&done, Duration::from_secs(1))
+                .expect("room for an answer");
+        });
+        remote.append(Vec::new()).expect("the answer comes");
+        slow.join().expect("no panic");
+        assert!(turns.load(Ordering::Relaxed) >= 5);
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// The longest sleep: the supervisor hears a beat at least this often.
-const BEAT_EVERY_MS: u64 = 100;
+pub(super) const BEAT_EVERY_MS: u64 = 100;
 const METRICS_EVERY_MS: u64 = 1_000;
 /// Messages taken from one source before the others have their turn.
 const TURN: usize = 256;
@@ -33,6 +33,8 @@ const SUPERVISOR_PATIENCE: Duration = Duration::from_millis(200);
 pub const STATE_STARTING: u32 = 1;
 pub const STATE_RUNNING: u32 = 2;
 pub const STATE_STOPPING: u32 = 3;
+/// The chain's thread waits for an answer of the supervisor: a slow disk, for instance.
+pub const STATE_WAITING: u32 = 4;
 
 /// Why the loop ended in disorder.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,6 @@ pub(super) struct ChainLoop<A: Application> {
     pub heights: watch::Sender<u64>,
     pub figures: Figures,
     pub outputs: Vec<Output<A>>,
-    pub steps: u64,
     pub metrics_due_ms: u64,
 }
 
@@ -72,8 +73,7 @@ impl<A: Application> ChainLoop<A> {
             }
             let worked = self.take_network()? | self.take_sibling()? | self.take_requests()?;
             self.step(Input::Tick)?;
-            self.steps += 1;
-            self.links.heartbeat.beat(STATE_RUNNING, self.steps);
+            self.links.heartbeat.count(STATE_RUNNING);
             self.report_metrics();
             if !worked {
                 self.sleep()?;

@@ -1,5 +1,6 @@
 //! A worker's ends of its rings, attached before it enters its sandbox.
 
+use super::chain_loop::{BEAT_EVERY_MS, STATE_WAITING};
 use super::launch::{Launch, RingEnd};
 use crate::hash::Hash;
 use crate::ipc::{Receiver, Remote, Sender};
@@ -7,6 +8,7 @@ use crate::messages::SCHEMA_HASH;
 use adnet_shm::{Consumer, Heartbeat, Producer, RingExpect, ShmError};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A worker cannot join its supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +71,13 @@ impl Links {
         };
         let beat = &rings.heartbeat;
         let heartbeat = Heartbeat::attach(&beat.name, beat.ring_id, beat.epoch);
+        let heartbeat = Arc::new(heartbeat.map_err(|error| named(beat, error))?);
+        // The supervisor knows by itself how long it has not answered, so this wait is no hang.
+        let waiting = Arc::clone(&heartbeat);
+        let every = Duration::from_millis(BEAT_EVERY_MS);
+        let data = remote(&rings.data_up, &rings.data_down)?;
         Ok(Self {
-            data: remote(&rings.data_up, &rings.data_down)?,
+            data: data.while_waiting(every, move || waiting.count(STATE_WAITING)),
             query: Arc::new(remote(&rings.query_up, &rings.query_down)?),
             attest,
             supervisor: SupervisorLinks {
@@ -78,7 +85,7 @@ impl Links {
                 control_down: Receiver::new(consumer(&rings.control_down)?),
                 network_up: Sender::new(producer(&rings.network_up)?),
                 network_down: Receiver::new(consumer(&rings.network_down)?),
-                heartbeat: Arc::new(heartbeat.map_err(|error| named(beat, error))?),
+                heartbeat,
                 doorbell: None,
             },
         })

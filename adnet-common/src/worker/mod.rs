@@ -10,7 +10,7 @@ mod links;
 mod listen;
 mod run;
 
-pub use chain_loop::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WorkerFault};
+pub use chain_loop::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, STATE_WAITING, WorkerFault};
 pub use handle::{
     ChainHandle, ChainStatus, PendingTx, Request, SiblingError, SiblingValue, Snapshot,
 };

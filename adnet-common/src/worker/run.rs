@@ -151,14 +151,10 @@ pub fn run_worker<A: Application>(
         heights,
         figures,
         outputs: Vec::new(),
-        steps: 0,
         metrics_due_ms: 0,
     };
     let ended = chain_loop.run();
-    chain_loop
-        .links
-        .heartbeat
-        .beat(STATE_STOPPING, chain_loop.steps);
+    chain_loop.links.heartbeat.count(STATE_STOPPING);
     // No more requests are taken: those that wait are answered with an error when this drops them.
     stop.send_replace(true);
     drop(chain_loop.requests);

@@ -8,7 +8,8 @@ use std::{
 use adnet_common::config::{ConfigErrors, DEFAULT_TOML};
 use clap::{Args, Subcommand};
 
-use super::{EXIT_USAGE, settings::SettingsArgs};
+use super::{EXIT_CONFIG, settings::SettingsArgs};
+use crate::logging::complain;
 
 /// Show or check the configuration
 #[derive(Debug, Args)]
@@ -107,7 +108,8 @@ fn check(settings: &SettingsArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints all mistakes and gives the exit code for them.
 pub(super) fn report(errors: &ConfigErrors) -> ExitCode {
-    eprintln!("adnet: {errors}");
-    eprintln!("`adnet config manual` explains every key.");
-    ExitCode::from(EXIT_USAGE)
+    complain(&format!(
+        "adnet: {errors}\n`adnet config manual` explains every key."
+    ));
+    ExitCode::from(EXIT_CONFIG)
 }

@@ -1,7 +1,8 @@
 //! The command line: one file per command, and the table that leads to them.
 //!
-//! Exit codes: 0 done, 1 it failed, 2 the arguments or the configuration are wrong. Results go to
-//! standard output and everything else to standard error, so that `--json` can be piped.
+//! Exit codes: 0 done, 1 it failed, 2 the arguments are wrong, 78 the configuration is; `run` has some
+//! more (`process/exit_code.rs`). Results go to standard output and everything else to standard error,
+//! so that `--json` can be piped.
 
 mod completion;
 mod config;
@@ -23,14 +24,17 @@ use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::logging::complain;
 use crate::process::exit_code;
 
 pub use new_node::{NewNode, NewNodeError, NewNodeReport, NodePart};
 pub use run::{Role, RunArgs};
 pub use version::{COMMIT, VersionReport};
 
-/// What the binary ends with when arguments or configuration are wrong.
+/// What the binary ends with when its arguments are wrong.
 const EXIT_USAGE: u8 = exit_code::USAGE as u8;
+/// And when its configuration is.
+const EXIT_CONFIG: u8 = exit_code::CONFIG as u8;
 
 /// The adnet node: Alpha, the privacy chain, and Delta, the exchange chain, in one program.
 #[derive(Debug, Parser)]
@@ -89,7 +93,7 @@ pub fn parse_and_dispatch() -> ExitCode {
         // Whoever read the output has seen enough, as in `adnet config show | head -1`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("adnet: {error:#}");
+            complain(&format!("adnet: {error:#}"));
             match error.downcast_ref::<UsageError>() {
                 Some(_) => ExitCode::from(EXIT_USAGE),
                 None => ExitCode::FAILURE,

@@ -5,6 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use adnet_common::config::Loaded;
 use clap::{Args, ValueEnum};
 
+use crate::logging::complain;
+
 use super::{
     new_node::{self, NewNode},
     settings::SettingsArgs,
@@ -102,7 +104,13 @@ impl RunCommand {
             Ok(loaded) => loaded,
             Err(errors) => return Ok(super::config::report(&errors)),
         };
-        make_first_node(&loaded)?;
+        if let Err(error) = make_first_node(&loaded) {
+            complain(&format!("adnet: {error:#}"));
+            let code = crate::run::ending::code_of(&error);
+            return Ok(ExitCode::from(
+                u8::try_from(code).expect("exit codes are bytes"),
+            ));
+        }
         let args = RunArgs {
             role: self.role,
             config_file: sources.file,

@@ -123,6 +123,11 @@ impl HangJudge {
         }
     }
 
+    /// Since when the count has not changed (CLOCK_MONOTONIC).
+    pub fn silent_since_ns(&self) -> u64 {
+        self.changed_ns
+    }
+
     /// Looks at the worker; call it every 50 to 100 ms. `sample` asks the kernel and is called only
     /// in a silence, so a healthy worker costs no system call. When it fails (the process is just
     /// ending) nobody is convicted: the pidfd will tell.

@@ -3,7 +3,9 @@
 //! A worker that a supervisor has started never comes here: it has its order in the environment
 //! and begins in [`worker::main`].
 
+mod announce;
 mod dead_letters;
+pub mod ending;
 mod events;
 mod isolated;
 mod services;
@@ -14,6 +16,7 @@ pub mod worker;
 
 use crate::cli::{Role, RunArgs};
 use crate::logging::{self, LogIdentity};
+use adnet_common::chain_id::ChainId;
 use adnet_common::config::Loaded;
 use std::process::ExitCode;
 
@@ -29,12 +32,18 @@ pub fn run(args: RunArgs, loaded: Loaded) -> anyhow::Result<ExitCode> {
         incarnation: 0,
         pid: std::process::id(),
     };
-    logging::start(&loaded.config.log, identity)?;
-    let code = match args.role {
-        Role::Supervisor => supervise::run(loaded.config)?,
-        Role::Alpha => isolated::run(adnet_common::chain_id::ChainId::Alpha, loaded.config)?,
-        Role::Delta => isolated::run(adnet_common::chain_id::ChainId::Delta, loaded.config)?,
+    let log = &loaded.config.log;
+    logging::start(log, identity, logging::journal_connection(log))?;
+    let ended = match args.role {
+        Role::Supervisor => supervise::run(loaded.config),
+        Role::Alpha => isolated::run(ChainId::Alpha, loaded.config),
+        Role::Delta => isolated::run(ChainId::Delta, loaded.config),
     };
+    let code = ended.unwrap_or_else(|error| {
+        let code = ending::code_of(&error);
+        tracing::error!(code, "the node cannot run: {error:#}");
+        code
+    });
     Ok(ExitCode::from(
         u8::try_from(code).expect("exit codes are bytes"),
     ))

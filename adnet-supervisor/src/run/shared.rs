@@ -207,6 +207,18 @@ impl Shared {
         })
     }
 
+    /// Whether this node's vote alone makes a quorum, so that blocks wait for nobody else.
+    pub fn decides_alone(&self) -> bool {
+        let validators = &self.genesis.validators;
+        let own = validators
+            .iter()
+            .find(|v| Some(v.public_key) == self.validator);
+        // More than two thirds; a valid genesis keeps three times the total within u64.
+        own.is_some_and(|own| {
+            own.power.saturating_mul(3) > self.genesis.total_power().saturating_mul(2)
+        })
+    }
+
     /// Asks a worker to stop in order.
     pub fn ask_to_stop(&self, chain: ChainId, deadline: Duration) {
         self.topology.heartbeat(chain).request_stop();

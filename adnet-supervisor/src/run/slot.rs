@@ -2,7 +2,7 @@
 
 use super::dead_letters;
 use super::events::{Event, Events};
-use super::worker::{DOORBELL_FD, LISTENER_FD, WorkerOrder};
+use super::worker::{DOORBELL_FD, JOURNAL_FD, LISTENER_FD, WorkerOrder};
 use crate::process::child::{Child, Exit};
 use crate::process::dead_letter::DeadLetters;
 use crate::process::hang::{Beat, HangJudge, HangLimits, Verdict};
@@ -15,6 +15,7 @@ use adnet_common::chain_id::ChainId;
 use adnet_common::worker::LAUNCH_VARIABLE;
 use adnet_common::worker::clock::monotonic_ns;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -36,7 +37,11 @@ pub struct WorkerSlot {
     limits: HangLimits,
     /// When to start the next incarnation, on the monotonic clock.
     pub restart_at_ns: Option<u64>,
+    /// When it was last started or killed.
+    changed_at_ns: u64,
     warned: bool,
+    /// Its connection to the journal, if the node has one.
+    journal: Option<OwnedFd>,
 }
 
 /// What a look at a worker's pulse asks for.
@@ -55,6 +60,7 @@ impl WorkerSlot {
         history: RestartHistory,
         letters: DeadLetters,
         limits: HangLimits,
+        journal: Option<OwnedFd>,
     ) -> Self {
         Self {
             chain,
@@ -68,7 +74,9 @@ impl WorkerSlot {
             judge: None,
             limits,
             restart_at_ns: None,
+            changed_at_ns: monotonic_ns(),
             warned: false,
+            journal,
         }
     }
 
@@ -82,6 +90,7 @@ impl WorkerSlot {
     ) -> Result<u32, SpawnError> {
         self.incarnation += 1;
         self.restart_at_ns = None;
+        self.changed_at_ns = monotonic_ns();
         self.judge = None;
         self.warned = false;
         self.order.launch.incarnation = self.incarnation;
@@ -95,10 +104,13 @@ impl WorkerSlot {
             })
         };
         use std::os::fd::AsFd;
-        let grants = vec![
+        let mut grants = vec![
             grant(self.listener.as_fd(), LISTENER_FD)?,
             grant(topology.doorbell(self.chain), DOORBELL_FD)?,
         ];
+        if let Some(journal) = &self.journal {
+            grants.push(grant(journal.as_fd(), JOURNAL_FD)?);
+        }
         let child = spawner.spawn(SpawnRequest {
             args: ["run", "--role", self.chain.name()]
                 .map(Into::into)
@@ -156,9 +168,30 @@ impl WorkerSlot {
                     tracing::error!(%chain, pid, %error, "the hanging worker cannot be killed");
                 }
                 self.judge = None;
+                self.changed_at_ns = monotonic_ns();
                 Pulse::Killed
             }
         }
+    }
+
+    /// Whether it is at work, or on its way back to it: not silent for longer than `silence_max`, and
+    /// started or killed less than `change_max` ago. Else what is wrong.
+    pub fn progresses(&self, silence_max: Duration, change_max: Duration) -> Result<(), String> {
+        let now_ns = monotonic_ns();
+        let chain = self.chain;
+        let (since_ns, allowed, what) = match (&self.child, &self.judge) {
+            (None, _) => return Ok(()), // its restart has its own schedule
+            (Some(_), Some(judge)) => (judge.silent_since_ns(), silence_max, "silent"),
+            (Some(_), None) => (self.changed_at_ns, change_max, "neither at work nor gone"),
+        };
+        let passed = Duration::from_nanos(now_ns.saturating_sub(since_ns));
+        if passed <= allowed {
+            return Ok(());
+        }
+        let seconds = passed.as_secs();
+        Err(format!(
+            "{chain}: the worker has been {what} for {seconds} s"
+        ))
     }
 
     /// After the pidfd: fences the dead process off, looks for what it died on, and says what is

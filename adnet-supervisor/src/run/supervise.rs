@@ -3,15 +3,18 @@
 //! One thread sleeps on the signals, the workers' pidfds and a waker for the other threads. It does
 //! no chain logic and touches no untrusted byte.
 
+use super::announce::{Announcer, blocks_progress};
 use super::dead_letters;
 use super::events::{Event, Events};
-use super::shared::{Shared, block_interval_ms, build_id, chain_config};
+use super::shared::{Shared, build_id, chain_config};
 use super::slot::WorkerSlot;
 use super::worker::WorkerOrder;
+use crate::logging;
+use crate::process::child::Exit;
 use crate::process::death::{Waker, wait_readable};
 use crate::process::exit_code;
 use crate::process::hang::HangLimits;
-use crate::process::notify::Notifier;
+use crate::process::panic;
 use crate::process::restart::{RestartDecision, RestartHistory, RestartLimits};
 use crate::process::signals::{Signals, StopRequest};
 use crate::process::sockets::PassedSockets;
@@ -29,8 +32,9 @@ use std::time::{Duration, Instant};
 
 /// How often the pulse of the workers is felt.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often systemd hears the heights.
-const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long a worker may take from its start until it is at work, or from its kill until it is gone,
+/// before the watchdog counts it as stuck.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(120);
 
 struct Supervisor {
     config: Config,
@@ -42,10 +46,7 @@ struct Supervisor {
     events: Events,
     workers: BTreeMap<ChainId, WorkerSlot>,
     ready: BTreeMap<ChainId, bool>,
-    notifier: Notifier,
-    announced: bool,
-    status_due: Instant,
-    watchdog_due: Option<Instant>,
+    announcer: Announcer,
 }
 
 /// How the main loop ended.
@@ -56,6 +57,7 @@ enum Ending {
 }
 
 pub fn run(config: Config) -> anyhow::Result<i32> {
+    panic::abort_on_panic("supervisor");
     let signals = Signals::supervisor()?;
     let spawner = Spawner::start()?;
     let waker = Arc::new(Waker::new()?);
@@ -88,12 +90,9 @@ pub fn run(config: Config) -> anyhow::Result<i32> {
     for (chain, listener) in listeners {
         workers.insert(chain, slot(&config, &shared, chain, listener)?);
     }
-    let mut supervisor = Supervisor {
+    let supervisor = Supervisor {
         ready: chains.iter().map(|c| (*c, false)).collect(),
-        notifier: Notifier::from_env(),
-        announced: false,
-        status_due: Instant::now(),
-        watchdog_due: None,
+        announcer: Announcer::from_env(),
         config,
         shared,
         spawner,
@@ -103,8 +102,6 @@ pub fn run(config: Config) -> anyhow::Result<i32> {
         events,
         workers,
     };
-    let interval = supervisor.notifier.watchdog_interval();
-    supervisor.watchdog_due = interval.map(|every| Instant::now() + every);
     supervisor.run()
 }
 
@@ -115,6 +112,7 @@ fn slot(
     listener: std::net::TcpListener,
 ) -> anyhow::Result<WorkerSlot> {
     let settings = &config.supervisor;
+    let journal = logging::journal_connection(&config.log);
     let limits = RestartLimits {
         deaths_max: usize::try_from(settings.restart_limit)?,
         window_ms: settings.restart_window_s.saturating_mul(1000),
@@ -136,12 +134,13 @@ fn slot(
         },
         log: config.log.clone(),
         require_sandbox: settings.require_sandbox,
+        has_journal: journal.is_some(),
     };
     let seed = getrandom::u64()?;
     let history = RestartHistory::new(limits, seed);
     let letters = dead_letters::restore(chain, &shared.store)?;
     Ok(WorkerSlot::new(
-        chain, order, listener, history, letters, hang,
+        chain, order, listener, history, letters, hang, journal,
     ))
 }
 
@@ -212,7 +211,7 @@ impl Supervisor {
             for slot in self.workers.values_mut() {
                 slot.look(&self.shared.topology);
             }
-            self.tell_systemd()?;
+            self.tell_systemd();
         }
     }
 
@@ -261,11 +260,8 @@ impl Supervisor {
         slot.ready(&self.shared.topology, now_ms());
         self.shared.state.worker_running(chain);
         self.ready.insert(chain, true);
-        if !self.announced && self.ready.values().all(|ready| *ready) {
-            self.announced = true;
-            let status = self.status_words();
-            tracing::info!(status, "the node is ready: all APIs answer");
-            self.notifier.ready(&status)?;
+        if !self.announcer.is_ready() && self.ready.values().all(|ready| *ready) {
+            self.announcer.ready(&self.shared.state);
         }
         Ok(())
     }
@@ -292,6 +288,14 @@ impl Supervisor {
                 continue;
             };
             self.ready.insert(*chain, false);
+            if let Exit::Code(code @ (exit_code::SANDBOX_REFUSED | exit_code::SCHEMA_MISMATCH)) =
+                exit
+            {
+                slot.child = None;
+                self.shared.state.worker_ended(*chain, true);
+                tracing::error!(%chain, code, "the worker refuses to run, and another one would too: the node stops");
+                return Ok(Some(code));
+            }
             let decision = slot.bury(&exit, &self.shared.topology, &self.shared.store, now_ms());
             match decision {
                 RestartDecision::RestartAfter { delay_ms } => {
@@ -319,58 +323,31 @@ impl Supervisor {
         Ok(())
     }
 
-    fn tell_systemd(&mut self) -> anyhow::Result<()> {
-        let now = Instant::now();
-        if self.announced && now >= self.status_due {
-            self.status_due = now + STATUS_EVERY;
-            let status = self.status_words();
-            self.notifier.status(&status)?;
-        }
-        // Only while this loop turns and every worker is at work, or on its way back to it.
-        let (due, interval) = (self.watchdog_due, self.notifier.watchdog_interval());
-        if let (Some(due), Some(interval)) = (due, interval)
-            && now >= due
-            && self.chains_progress()
-        {
-            self.watchdog_due = Some(now + interval);
-            self.notifier.watchdog()?;
-        }
-        Ok(())
-    }
-
-    /// Whether each chain has made a block within ten of its intervals, or has just begun.
-    fn chains_progress(&self) -> bool {
-        let patience = |chain| {
-            let interval_ms = block_interval_ms(&self.shared.genesis, chain);
-            Duration::from_millis(interval_ms.saturating_mul(10)).max(Duration::from_secs(30))
-        };
-        let uptime = self.shared.state.uptime();
-        self.shared.state.chains().iter().all(|(plan, state)| {
-            let silence = state.last_block.map_or(uptime, |at| at.elapsed());
-            silence <= patience(plan.chain)
-        })
-    }
-
-    fn status_words(&self) -> String {
-        let word =
-            |(plan, state): &(crate::node_state::ChainPlan, crate::node_state::ChainState)| {
-                format!(
-                    "{} {} at height {}",
-                    plan.chain,
-                    state.worker.name(),
-                    state.height.unwrap_or(0)
-                )
-            };
-        let words: Vec<String> = self.shared.state.chains().iter().map(word).collect();
-        words.join(", ")
+    fn tell_systemd(&mut self) {
+        let Supervisor {
+            announcer,
+            shared,
+            workers,
+            ..
+        } = self;
+        let silence_max = announcer.silence_max().unwrap_or(CHANGE_PATIENCE);
+        announcer.turn(&shared.state, || {
+            for slot in workers.values() {
+                slot.progresses(silence_max, CHANGE_PATIENCE)?;
+            }
+            if shared.decides_alone() {
+                blocks_progress(&shared.state)?;
+            }
+            Ok(())
+        });
     }
 
     /// Stop accepting, drain, Delta, then Alpha, flush; whatever is late is killed.
-    fn stop_in_order(&mut self, code: i32) -> anyhow::Result<i32> {
+    fn stop_in_order(&mut self, mut code: i32) -> anyhow::Result<i32> {
         let deadline = Duration::from_millis(self.config.supervisor.shutdown_deadline_ms);
         let end = Instant::now() + deadline;
         self.shared.state.set_stopping();
-        self.notifier.stopping("stopping", deadline)?;
+        self.announcer.stopping(deadline);
         tracing::info!(
             deadline_ms = self.config.supervisor.shutdown_deadline_ms,
             "stopping in order"
@@ -405,6 +382,9 @@ impl Supervisor {
                     tracing::warn!(%chain, %exit, "the worker did not stop in time and was killed");
                     slot.child = None;
                     self.shared.state.worker_ended(chain, true);
+                    if code == exit_code::OK {
+                        code = exit_code::ENDED_AT_ONCE;
+                    }
                     break;
                 }
                 if self.sleep(left.min(LOOK_EVERY))? == Some(StopRequest::AtOnce) {

@@ -10,7 +10,7 @@ use crate::process::{exit_code, inherit, panic};
 use adnet_alpha::AlphaApp;
 use adnet_common::api::ApiLimits;
 use adnet_common::chain_id::ChainId;
-use adnet_common::config::{LogConfig, LogFormat};
+use adnet_common::config::LogConfig;
 use adnet_common::consensus::Timeouts;
 use adnet_common::genesis::Genesis;
 use adnet_common::mempool::MempoolLimits;
@@ -20,12 +20,14 @@ use adnet_delta::DeltaApp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::net::TcpListener;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Descriptors of a worker beside the standard streams and the lifetime pipe.
 pub const LISTENER_FD: RawFd = 4;
 pub const DOORBELL_FD: RawFd = 5;
+/// Only where the log goes to the journal.
+pub const JOURNAL_FD: RawFd = 6;
 
 /// Descriptors that a worker needs beside its connections.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -36,6 +38,8 @@ pub struct WorkerOrder {
     pub launch: Launch,
     pub log: LogConfig,
     pub require_sandbox: bool,
+    /// Whether [`JOURNAL_FD`] is a connection to the journal.
+    pub has_journal: bool,
 }
 
 /// Whether this process was started by a supervisor.
@@ -65,9 +69,17 @@ fn run() -> anyhow::Result<()> {
         launch,
         log,
         require_sandbox,
+        has_journal,
     } = order;
     let role = launch.chain.name();
-    start_logging(log, &launch);
+    // Without it the sandbox refuses to begin, and says so on standard error.
+    let journal = has_journal
+        .then(|| inherit::adopt(JOURNAL_FD).ok())
+        .flatten();
+    start_logging(&log, &launch, journal);
+    // What `ps` and `top` show, which would be `exe`.
+    let name = std::ffi::CString::new(format!("adnet-{role}")).expect("a role has no NUL");
+    rustix::thread::set_name(&name).context("the process cannot be named")?;
     panic::abort_on_panic(role);
 
     let genesis = Genesis::load(&launch.genesis).context("the genesis cannot be read")?;
@@ -75,7 +87,8 @@ fn run() -> anyhow::Result<()> {
     let watch = SupervisorWatch::inherited()?;
     let listener = TcpListener::from(inherit::adopt(LISTENER_FD)?);
     let doorbell = inherit::adopt(DOORBELL_FD)?;
-    let descriptors = [0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
+    let mut descriptors = vec![0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
+    descriptors.extend(has_journal.then_some(JOURNAL_FD));
     let policy = Policy {
         descriptors: descriptors.into_iter().collect(),
         open_files_max: launch.config.api_max_connections + OWN_DESCRIPTORS,
@@ -139,15 +152,11 @@ pub fn run_chain(
     Ok(())
 }
 
-/// A worker holds no connection to the journal: its lines go there by standard error.
-fn start_logging(mut log: LogConfig, launch: &Launch) {
-    if log.format == LogFormat::Auto {
-        log.format = LogFormat::Human;
-    }
+fn start_logging(log: &LogConfig, launch: &Launch, journal: Option<OwnedFd>) {
     let identity = LogIdentity {
         role: launch.chain.name(),
         incarnation: launch.incarnation.into(),
         pid: std::process::id(),
     };
-    logging::start(&log, identity).expect("logging is started once");
+    logging::start(log, identity, journal).expect("logging is started once");
 }

@@ -9,6 +9,7 @@ mod ending;
 mod follower;
 mod http;
 mod listen;
+mod manager;
 mod node;
 mod outage;
 mod processes;
@@ -23,6 +24,7 @@ use std::{
 
 pub use accounts::{AlphaUser, DeltaUser};
 pub use http::{Api, Failure};
+pub use manager::{Notice, NotifySocket, PassedSocket, command_with};
 pub use node::{Options, Signal, TestNode};
 pub use outage::Outages;
 pub use processes::{Process, segments_of, workers_of};
@@ -52,7 +54,10 @@ pub fn binary() -> PathBuf {
 
 /// A call of it without the settings of whoever runs the test.
 fn adnet() -> Command {
-    let mut command = Command::new(binary());
+    without_settings(Command::new(binary()))
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ADNET_") {
             command.env_remove(name);

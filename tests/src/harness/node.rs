@@ -14,12 +14,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    AlphaUser, Api, DeltaUser, PATIENCE, Process, adnet,
+    AlphaUser, Api, DeltaUser, PATIENCE, PassedSocket, Process, adnet, binary, command_with,
     ending::remove_segments,
     eventually,
     listen::Listen,
     outage::Outages,
     report::{listen, logged, status_at, tail},
+    without_settings,
 };
 
 pub use nix::sys::signal::Signal;
@@ -33,6 +34,10 @@ pub struct Options {
     pub keeps_addresses: bool,
     /// Further arguments of `adnet run`.
     pub arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// Listening sockets that are passed to it, as by a service manager.
+    pub sockets: Option<[PassedSocket; 2]>,
 }
 
 impl Default for Options {
@@ -42,6 +47,8 @@ impl Default for Options {
             delta_interval_ms: 125,
             keeps_addresses: false,
             arguments: Vec::new(),
+            environment: Vec::new(),
+            sockets: None,
         }
     }
 }
@@ -111,7 +118,14 @@ impl TestNode {
         self.starts += 1;
         let log = self.dir.path().join(format!("log-{}.jsonl", self.starts));
         let stderr = File::create(&log).expect("the folder is ours");
-        let mut command = adnet();
+        let mut command = match &self.options.sockets {
+            Some(sockets) => without_settings(command_with(&binary(), sockets)),
+            None => {
+                let mut command = adnet();
+                command.stdin(Stdio::null()).stdout(Stdio::null());
+                command
+            }
+        };
         command.arg("run").arg("--data-dir").arg(self.dir.path());
         command.args(["--log-format", "json"]);
         for setting in self.listen.settings() {
@@ -124,10 +138,8 @@ impl TestNode {
             command.args(["--set", setting]);
         }
         command.args(&self.options.arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
+        command.envs(self.options.environment.iter().cloned());
+        command.stderr(stderr);
         let mut child = command.spawn().expect("the binary runs");
         let pid = child.id();
         let process = Process::of(pid).expect("a child that is not reaped has an entry");

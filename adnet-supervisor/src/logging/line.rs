@@ -1,110 +1,28 @@
-//! Logs: one line per event on standard error, for people or as JSON, or entries of the journal.
-//!
-//! Every event carries the process's identity (role, pid, incarnation), in whatever thread it
-//! arose, because the logs of three processes end up in one place. Filters: adnet's own events from
-//! the configured level on, those of libraries only from `warn` on unless `trace` is asked for.
+//! A line of the log on standard error, for people or as a JSON object.
 
-use std::{
-    env,
-    fmt::{self, Write as _},
-    io::{self, IsTerminal},
-    os::unix::fs::MetadataExt,
-};
+use std::fmt::{self, Write as _};
 
-use adnet_common::config::{LogConfig, LogFormat, LogLevel};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
-    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    filter::Targets,
     fmt::{
         FmtContext, FormatEvent, FormatFields,
         format::Writer,
         time::{FormatTime, SystemTime},
     },
-    layer::SubscriberExt,
     registry::LookupSpan,
-    util::{SubscriberInitExt, TryInitError},
 };
 
-/// Which process of the node is speaking.
-#[derive(Clone, Debug)]
-pub struct LogIdentity {
-    /// `supervisor`, `alpha` or `delta`.
-    pub role: &'static str,
-    /// How often this role was started by the present supervisor; 0 for the supervisor itself.
-    pub incarnation: u64,
-    /// The process id.
-    pub pid: u32,
-}
-
-/// Starts logging for this process, once.
-///
-/// # Errors
-/// If logging was started already.
-pub fn start(log: &LogConfig, identity: LogIdentity) -> Result<(), TryInitError> {
-    let targets = filter(log.level);
-    let registry = tracing_subscriber::registry().with(targets);
-    let journal = (log.format == LogFormat::Auto && stderr_is_the_journal())
-        .then(|| journal_layer(&identity).ok())
-        .flatten();
-    if let Some(journal) = journal {
-        return registry.with(journal).try_init();
-    }
-    let line = Line {
-        json: log.format == LogFormat::Json,
-        colour: log.format != LogFormat::Json && io::stderr().is_terminal(),
-        identity,
-    };
-    let layer = tracing_subscriber::fmt::layer()
-        .event_format(line)
-        .with_writer(io::stderr);
-    registry.with(layer).try_init()
-}
-
-fn filter(level: LogLevel) -> Targets {
-    let (own, libraries) = match level {
-        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
-        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::WARN),
-        LogLevel::Info => (LevelFilter::INFO, LevelFilter::WARN),
-        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
-        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
-    };
-    Targets::new()
-        .with_default(libraries)
-        .with_target("adnet", own)
-}
-
-/// systemd names device and inode of the journal's stream; a redirection makes standard error
-/// another file, and then lines have to go there.
-fn stderr_is_the_journal() -> bool {
-    let Ok(stream) = env::var("JOURNAL_STREAM") else {
-        return false;
-    };
-    std::fs::metadata("/proc/self/fd/2")
-        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
-}
-
-fn journal_layer(identity: &LogIdentity) -> io::Result<tracing_journald::Layer> {
-    let (pid, incarnation) = (identity.pid.to_string(), identity.incarnation.to_string());
-    Ok(tracing_journald::layer()?
-        .with_syslog_identifier("adnet".to_owned())
-        .with_field_prefix(Some("ADNET".to_owned()))
-        .with_custom_fields([
-            ("ADNET_ROLE", identity.role),
-            ("ADNET_PID", pid.as_str()),
-            ("ADNET_INCARNATION", incarnation.as_str()),
-        ]))
-}
+use super::LogIdentity;
 
 /// The format of a line.
-struct Line {
-    json: bool,
-    colour: bool,
-    identity: LogIdentity,
+pub(super) struct Line {
+    pub json: bool,
+    pub colour: bool,
+    pub identity: LogIdentity,
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -120,8 +38,7 @@ where
     ) -> fmt::Result {
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let fields = Fields::of(event);
         let line = if self.json {
             self.json_line(time, event, fields)
         } else {
@@ -173,30 +90,8 @@ impl Line {
         } else {
             ("", "")
         };
-        let mut line = format!("{time} {start}{level:>5}{end} {role}[{pid}.{incarnation}] ");
-        line.push_str(&on_one_line(&fields.message));
-        for (name, value) in &fields.others {
-            let repeated = match name.as_str() {
-                "pid" => value.as_u64() == Some(u64::from(*pid)),
-                "incarnation" => value.as_u64() == Some(*incarnation),
-                "role" => value == role,
-                _ => false,
-            };
-            if repeated {
-                continue;
-            }
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            let plain = !text.is_empty() && !text.contains([' ', '"', '=', '\n', '\x1b']);
-            // Writing to a String cannot fail.
-            let _ = if plain {
-                write!(line, " {name}={text}")
-            } else {
-                write!(line, " {name}={text:?}")
-            };
-        }
-        line
+        let words = fields.words(&self.identity);
+        format!("{time} {start}{level:>5}{end} {role}[{pid}.{incarnation}] {words}")
     }
 }
 
@@ -223,12 +118,46 @@ fn colour_of(level: Level) -> &'static str {
 
 /// The message and the other fields of an event.
 #[derive(Default)]
-struct Fields {
-    message: String,
-    others: Map<String, Value>,
+pub(super) struct Fields {
+    pub message: String,
+    pub others: Map<String, Value>,
 }
 
 impl Fields {
+    /// Those of an event.
+    pub fn of(event: &Event<'_>) -> Fields {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        fields
+    }
+
+    /// The message and the other fields for people, without those that only repeat whose it is.
+    pub fn words(&self, identity: &LogIdentity) -> String {
+        let mut words = on_one_line(&self.message);
+        for (name, value) in &self.others {
+            let repeated = match name.as_str() {
+                "pid" => value.as_u64() == Some(u64::from(identity.pid)),
+                "incarnation" => value.as_u64() == Some(identity.incarnation),
+                "role" => value == identity.role,
+                _ => false,
+            };
+            if repeated {
+                continue;
+            }
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let plain = !text.is_empty() && !text.contains([' ', '"', '=', '\n', '\x1b']);
+            // Writing to a String cannot fail.
+            let _ = if plain {
+                write!(words, " {name}={text}")
+            } else {
+                write!(words, " {name}={text:?}")
+            };
+        }
+        words
+    }
+
     fn put(&mut self, field: &Field, value: Value) {
         self.others.insert(field.name().to_owned(), value);
     }
@@ -269,8 +198,15 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
 
+    use adnet_common::config::LogLevel;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::super::filter;
     use super::*;
 
     /// What `emit` logs, as written to standard error.
