@@ -19,7 +19,6 @@ pub(super) struct Plan {
 /// One node of the network. It listens on loopback only.
 #[derive(Clone, Debug)]
 pub(super) struct NodePlan {
-    pub name: String,
     pub data_dir: PathBuf,
     ports: [u16; 5],
 }
@@ -47,13 +46,8 @@ impl Plan {
                 let wanted = u16::try_from(first + STEP * i as u32);
                 *port = wanted.map_err(|_| PlanError::PortsEnd { nodes, base })?;
             }
-            let name = node_name(i);
-            let data_dir = dir.join(&name);
-            plan.push(NodePlan {
-                name,
-                data_dir,
-                ports,
-            });
+            let data_dir = dir.join(node_name(i));
+            plan.push(NodePlan { data_dir, ports });
         }
         Ok(Self { nodes: plan })
     }
