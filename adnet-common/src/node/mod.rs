@@ -102,6 +102,10 @@ struct OpenQuery {
 impl<A: Application> Node<A> {
     /// Takes one input and adds to `outputs` what follows from it, in order.
     ///
+    /// Commits one block at most. A node that catches up has the timers of many heights due at once,
+    /// or many fetched blocks in hand; they stay due, so that its host can show a sign of life and
+    /// serve others in between.
+    ///
     /// # Errors
     /// After an error the node is of no more use: what is durable is where the next one begins.
     pub fn step(
@@ -111,6 +115,7 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
+        let height = self.tip.height;
         match input {
             Input::Tick => {}
             Input::Network { peer, class, bytes } => {
@@ -119,7 +124,9 @@ impl<A: Application> Node<A> {
             Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
             Input::Request(request) => self.on_request(now_ms, request, outputs),
         }
-        while let Some(timer) = self.timers.pop(now_ms) {
+        while self.tip.height == height
+            && let Some(timer) = self.timers.pop(now_ms)
+        {
             self.on_timer(now_ms, timer, host, outputs)?;
         }
         Ok(())

@@ -137,6 +137,13 @@ impl Simulation {
         };
         let (now_ms, mut outputs) = (self.now_ms, Vec::new());
         let stepped = self.with_host(place, |host| node.step(now_ms, input, host, &mut outputs));
+        let is_commit = |output: &&Output<A>| matches!(output, Output::Committed { .. });
+        if outputs.iter().filter(is_commit).count() > 1 {
+            let Place { machine, chain } = place;
+            self.oracle.violated(format!(
+                "{chain} of machine {machine} was silent over several blocks of one step"
+            ));
+        }
         match stepped {
             Ok(()) => {
                 *A::slot(&mut self.machines[place.machine].nodes) = Some(node);
