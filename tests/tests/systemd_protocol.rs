@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -79,7 +80,7 @@ fn systemd_hears_readiness_heights_the_watchdog_and_the_stop() {
     const LIMIT: Duration = Duration::from_secs(2);
     let notify = NotifySocket::default();
     let sockets = sockets();
-    let apis = [&sockets[0], &sockets[1]].map(|socket| Api::new(socket.address()));
+    let apis = [&sockets[0], &sockets[1]].map(|socket| Api::new(socket.address(), Arc::default()));
     let mut node = TestNode::start(Options {
         sockets: Some(sockets),
         ..options(&notify, LIMIT)

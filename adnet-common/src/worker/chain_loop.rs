@@ -132,6 +132,8 @@ impl<A: Application> ChainLoop<A> {
             }
             worked = true;
             self.send_outputs()?;
+            // Judging a block takes a while, and there may be many in a turn.
+            self.links.heartbeat.count(STATE_RUNNING);
         }
         Ok(worked)
     }

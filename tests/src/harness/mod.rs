@@ -10,6 +10,7 @@ mod follower;
 mod http;
 mod listen;
 mod manager;
+mod network;
 mod node;
 mod outage;
 mod processes;

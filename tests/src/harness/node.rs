@@ -56,12 +56,29 @@ impl Default for Options {
 /// A node that runs, or did: its directory stays until this is dropped.
 pub struct TestNode {
     pub(super) dir: TempDir,
-    options: Options,
+    pub(super) options: Options,
     pub genesis: Arc<Genesis>,
     pub(super) listen: Listen,
     pub(super) outages: Arc<Outages>,
+    pub(super) starting: Option<Starting>,
     pub(super) running: Option<Running>,
     starts: u32,
+}
+
+/// A node of which nobody knows yet whether it becomes ready. Dropped, it ends.
+pub(super) struct Starting {
+    child: Option<Child>,
+    log: PathBuf,
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            remove_segments(child.id());
+        }
+    }
 }
 
 pub(super) struct Running {
@@ -107,6 +124,7 @@ impl TestNode {
             genesis: Arc::new(genesis),
             listen,
             outages: Arc::default(),
+            starting: None,
             running: None,
             starts: 0,
         }
@@ -114,6 +132,12 @@ impl TestNode {
 
     /// Starts the node again, on the same data.
     pub fn restart(&mut self) {
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Starts its process, and is back at once.
+    pub fn launch(&mut self) {
         assert!(self.running.is_none(), "stop it first");
         self.starts += 1;
         let log = self.dir.path().join(format!("log-{}.jsonl", self.starts));
@@ -140,7 +164,18 @@ impl TestNode {
         command.args(&self.options.arguments);
         command.envs(self.options.environment.iter().cloned());
         command.stderr(stderr);
-        let mut child = command.spawn().expect("the binary runs");
+        let child = command.spawn().expect("the binary runs");
+        self.starting = Some(Starting {
+            child: Some(child),
+            log,
+        });
+    }
+
+    /// Waits until the launched node is ready.
+    pub fn await_ready(&mut self) {
+        let mut starting = self.starting.take().expect("launch it first");
+        let log = starting.log.clone();
+        let child = starting.child.as_mut().expect("it was launched");
         let pid = child.id();
         let process = Process::of(pid).expect("a child that is not reaped has an entry");
         let socket = self.dir.path().join("control.sock");
@@ -156,9 +191,6 @@ impl TestNode {
             }
             let ended = child.try_wait().expect("it is our child");
             if ended.is_some() || Instant::now() >= deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                remove_segments(pid);
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 panic!(
                     "the node did not become ready ({ended:?}):\n{}",
@@ -176,6 +208,7 @@ impl TestNode {
             let address = listen(&report, chain)?;
             Some(Api::new(address, Arc::clone(&self.outages)))
         };
+        let child = starting.child.take().expect("it was launched");
         self.running = Some(Running {
             child,
             process,

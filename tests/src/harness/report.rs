@@ -13,9 +13,15 @@ use serde_json::Value;
 
 /// What the control socket answers to `status`, if it answers.
 pub(super) fn status_at(socket: &Path) -> Option<Value> {
+    Some(ask(socket, "status")?["status"].take())
+}
+
+/// What the control socket answers to a command, if it answers.
+pub(super) fn ask(socket: &Path, command: &str) -> Option<Value> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream.write_all(b"{\"cmd\":\"status\"}\n").ok()?;
+    let request = format!("{{\"cmd\":\"{command}\"}}\n");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     let mut byte = [0; 4096];
     while !answer.ends_with(b"\n") {
@@ -24,8 +30,7 @@ pub(super) fn status_at(socket: &Path) -> Option<Value> {
             n => answer.extend_from_slice(&byte[..n]),
         }
     }
-    let mut answer: Value = serde_json::from_slice(&answer).ok()?;
-    Some(answer["status"].take())
+    serde_json::from_slice(&answer).ok()
 }
 
 pub(super) fn listen(report: &Value, chain: &str) -> Option<SocketAddr> {

@@ -78,8 +78,11 @@ impl Host for MemoryHost {
         Ok(())
     }
 
-    fn announce(&mut self, proof: &FinalityProof, messages: &[Attestation]) {
+    fn tell_final(&mut self, proof: &FinalityProof) {
         self.announced.push(Exchange::Finality(proof.clone()));
+    }
+
+    fn tell_messages(&mut self, messages: &[Attestation]) {
         let messages = messages.iter().cloned();
         self.announced.extend(messages.map(Exchange::Attestation));
     }

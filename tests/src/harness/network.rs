@@ -1,0 +1,96 @@
+//! Several validators of one network, each a real node, linked over loopback.
+
+use std::{fs, path::Path, sync::Arc};
+
+use adnet_common::{
+    chain_id::ChainId,
+    genesis::{Genesis, GenesisValidator},
+    keys::{KeyDir, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME},
+};
+use serde_json::Value;
+
+use super::{Options, TestNode, eventually, report::ask};
+
+impl TestNode {
+    /// Makes `count` validators of the same power and starts them; back when each is ready and all
+    /// are linked to each other on both chains.
+    pub fn network(count: usize, options: &Options) -> Vec<TestNode> {
+        let mut nodes: Vec<TestNode> = (0..count)
+            .map(|_| {
+                TestNode::made(Options {
+                    keeps_addresses: true,
+                    ..options.clone()
+                })
+            })
+            .collect();
+        let mut genesis = Genesis::clone(&nodes[0].genesis);
+        let validator = |(i, node): (usize, &TestNode)| GenesisValidator {
+            name: format!("validator-{i}"),
+            public_key: node.public_key(VALIDATOR_KEY_NAME, KeyKind::Validator),
+            power: 1,
+        };
+        genesis.validators = nodes.iter().enumerate().map(validator).collect();
+        let genesis = Arc::new(genesis);
+        for i in 0..count {
+            let (before, rest) = nodes.split_at_mut(i);
+            let (node, after) = rest.split_first_mut().expect("there are more than i");
+            let others: Vec<&TestNode> = before.iter().chain(after.iter()).collect();
+            node.dial(&others);
+            let file = node.data_dir().join("genesis.json");
+            fs::remove_file(&file).expect("init made one");
+            genesis.create_file(&file).expect("the folder is ours");
+            node.genesis = Arc::clone(&genesis);
+        }
+        for node in &mut nodes {
+            node.launch();
+        }
+        for node in &mut nodes {
+            node.await_ready();
+        }
+        for node in &nodes {
+            eventually("all are linked", || {
+                node.is_linked_to(count - 1).then_some(())
+            });
+        }
+        nodes
+    }
+
+    /// Makes the nodes of `peers`, which keep their addresses, persistent peers of this one.
+    pub(super) fn dial(&mut self, peers: &[&TestNode]) {
+        for chain in ChainId::ALL {
+            let entries = peers.iter().map(|peer| {
+                let listen = &peer.listen;
+                let port = match chain {
+                    ChainId::Alpha => listen.alpha_p2p,
+                    ChainId::Delta => listen.delta_p2p,
+                };
+                assert_ne!(port, 0, "a peer keeps its addresses");
+                format!(
+                    "{}@127.0.0.1:{port}",
+                    peer.public_key(NODE_KEY_NAME, KeyKind::Node)
+                )
+            });
+            let entries = entries.collect::<Vec<_>>().join(",");
+            let setting = format!("{chain}.persistent_peers={entries}");
+            self.options.arguments.extend(["--set".to_owned(), setting]);
+        }
+    }
+
+    fn public_key(&self, name: &str, kind: KeyKind) -> PublicKey {
+        let key = KeyDir::of(self.data_dir()).load_kind(name, kind);
+        let key = key.expect("init made the keys").ed25519_public();
+        key.expect("keys of a node are ed25519 keys")
+    }
+
+    /// Whether it has so many peers on each chain.
+    pub fn is_linked_to(&self, count: usize) -> bool {
+        let peers = peers_at(&self.data_dir().join("control.sock")).unwrap_or_default();
+        let of = |chain: &str| peers.iter().filter(|peer| peer["chain"] == chain).count();
+        of("alpha") == count && of("delta") == count
+    }
+}
+
+fn peers_at(socket: &Path) -> Option<Vec<Value>> {
+    let mut answer = ask(socket, "peers")?;
+    Some(answer["peers"].as_array_mut()?.drain(..).collect())
+}

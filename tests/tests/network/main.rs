@@ -1,0 +1,115 @@
+//! Networks of real validators on one machine: what any of them is given is final on all, blocks are
+//! the same everywhere, and a network goes on while more than two thirds of the power do.
+
+mod agreement;
+
+use std::time::{Duration, Instant};
+
+use adnet_common::chain_id::ChainId;
+use adnet_tests::harness::{Options, Signal, TestNode, eventually, workers_of};
+use agreement::{assert_same_blocks, await_growth, height};
+
+fn options() -> Options {
+    Options {
+        alpha_interval_ms: 500,
+        delta_interval_ms: 250,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn what_one_of_four_is_given_is_final_on_all() {
+    let nodes = TestNode::network(4, &options());
+    let sent: Vec<_> = nodes
+        .iter()
+        .enumerate()
+        .map(|(i, node)| {
+            // Each at another node, each from another account or with its next nonce.
+            let user = node.alpha_user(i % 3);
+            let to = node.alpha_user((i + 1) % 3).address();
+            let nonce = user.next_nonce() + (i / 3) as u64;
+            let tx = user.transfer(nonce, to, 1 + i as u64);
+            user.send(&tx).expect("accepted");
+            tx
+        })
+        .collect();
+    for tx in &sent {
+        let heights: Vec<u64> = nodes
+            .iter()
+            .map(|node| {
+                let user = node.alpha_user(0);
+                eventually("it is final here", || user.final_at(&tx.id()))
+            })
+            .collect();
+        assert!(heights.iter().all(|h| *h == heights[0]), "{heights:?}");
+    }
+    let minted_to = nodes[3].delta_user(1);
+    let before = minted_to.balance_wei();
+    let locker = nodes[0].alpha_user(0);
+    let lock = locker.lock(locker.next_nonce(), minted_to.evm_address(), 777);
+    locker.send(&lock).expect("accepted");
+    for node in &nodes {
+        let user = node.delta_user(1);
+        eventually("the lock is minted here", || {
+            (user.balance_wei() > before).then_some(())
+        });
+    }
+    assert_same_blocks(&nodes.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn three_of_four_go_on_and_the_fourth_catches_up() {
+    let mut nodes = TestNode::network(4, &options());
+    await_growth(&nodes.iter().collect::<Vec<_>>(), 3);
+    let mut lost = nodes.pop().expect("four");
+    lost.kill();
+    let living: Vec<&TestNode> = nodes.iter().collect();
+    await_growth(&living, 8);
+    let there = ChainId::ALL.map(|chain| (chain, height(living[0], chain)));
+    lost.restart();
+    for (chain, there) in there {
+        eventually("it has what it missed", || {
+            (height(&lost, chain) >= there).then_some(())
+        });
+    }
+    let all: Vec<&TestNode> = nodes.iter().chain([&lost]).collect();
+    await_growth(&all, 3);
+    assert_same_blocks(&all);
+}
+
+#[test]
+fn half_of_the_power_decides_nothing_and_goes_on_when_it_is_whole() {
+    let mut nodes = TestNode::network(4, &options());
+    await_growth(&nodes.iter().collect::<Vec<_>>(), 3);
+    let second = nodes.split_off(2);
+    // All processes of a node, or its supervisor would take its workers for hanging.
+    let processes: Vec<_> = second
+        .iter()
+        .flat_map(|node| {
+            let supervisor = node.supervisor();
+            [supervisor].into_iter().chain(workers_of(supervisor.pid))
+        })
+        .collect();
+    for process in &processes {
+        process.signal(Signal::SIGSTOP);
+    }
+    let first: Vec<&TestNode> = nodes.iter().collect();
+    let stands = agreement::await_standstill(&first, Duration::from_secs(2));
+    for process in processes.iter().rev() {
+        process.signal(Signal::SIGCONT);
+    }
+    let healed = Instant::now();
+    for (chain, stood) in stands {
+        let bound = match chain {
+            ChainId::Alpha => Duration::from_secs(20),
+            ChainId::Delta => Duration::from_secs(10),
+        };
+        eventually("it decides again", || {
+            (height(first[0], chain) > stood).then_some(())
+        });
+        assert!(healed.elapsed() < bound, "{chain}: {:?}", healed.elapsed());
+    }
+    let all: Vec<&TestNode> = nodes.iter().chain(&second).collect();
+    await_growth(&all, 3);
+    assert_same_blocks(&all);
+}
