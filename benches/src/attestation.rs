@@ -129,7 +129,8 @@ fn block(height: u64) -> (FinalityProof, Attestation) {
 }
 
 enum Outward {
-    Ring { sender: Sender, _segment: Segment },
+    /// The segment is owned here, and goes with the path.
+    Ring(Box<(Sender, Segment)>),
     Stream(Box<dyn Write>),
 }
 
@@ -163,10 +164,7 @@ impl Path {
                 .expect("room in /dev/shm");
                 let ring = Producer::attach(segment.name(), &EXPECT, 1).expect("attach");
                 command.arg(segment.name());
-                let outward = Outward::Ring {
-                    sender: Sender::new(ring),
-                    _segment: segment,
-                };
+                let outward = Outward::Ring(Box::new((Sender::new(ring), segment)));
                 (outward, spawn(command))
             }
             Carrier::UnixSocket => {
@@ -201,7 +199,8 @@ impl Path {
         let finality = FinalityMsg::new(&proof);
         let message = AttestationMsg::new(&attestation, durable_ns);
         match &mut self.outward {
-            Outward::Ring { sender, .. } => {
+            Outward::Ring(ends) => {
+                let (sender, _) = &mut **ends;
                 let now = Duration::ZERO;
                 sender.push(&finality, now).expect("the ring has room");
                 sender.push(&message, now).expect("the ring has room");

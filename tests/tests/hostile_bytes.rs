@@ -7,7 +7,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use adnet_tests::hostile::{Decoder, Group, Mutator, decoders, history};
+use adnet_alpha::AlphaApp;
+use adnet_common::block::{Block, Body};
+use adnet_common::codec::Writer;
+use adnet_common::ledger::CommittedBlock;
+use adnet_common::node::{Class, Input};
+use adnet_tests::hostile::{Decoder, Group, Listener, Mutator, decoders, history};
 
 /// Rounds per decoder, unless the time is over before.
 const ROUNDS: u64 = 20_000;
@@ -143,4 +148,37 @@ fn text() {
 #[test]
 fn nodes_that_hear_anything() {
     try_group(Group::Node);
+}
+
+/// A peer that sends one large block after the other, each above what is missing, is not kept.
+#[test]
+fn blocks_that_a_peer_sends_ahead_are_bounded() {
+    const BLOCK_BYTES: usize = 4 << 20;
+    const HELD_MAX: usize = 72 << 20;
+    let mut listener = Listener::<AlphaApp>::new();
+    let mut header = history().alpha.blocks[1].block.header.clone();
+    let body = Body {
+        txs: vec![vec![0; 256 << 10]; BLOCK_BYTES >> 18],
+        ..Body::default()
+    };
+    header.body_root = body.root();
+    let mut block = CommittedBlock {
+        block: Block { header, body },
+        certificate: Vec::new(),
+    };
+    let held = most_held(|| {
+        for height in 2..30 {
+            block.block.header.height = height;
+            let mut response = Writer::new();
+            response.u8(3).list(&[block.encode()], |w, block| {
+                w.bytes(block);
+            });
+            listener.hear(Input::Network {
+                peer: [1; 32],
+                class: Class::SyncResponse,
+                bytes: response.finish(),
+            });
+        }
+    });
+    assert!(held <= HELD_MAX, "{held} bytes held");
 }

@@ -20,14 +20,38 @@ const ASK_EVERY_MS: u64 = 500;
 const BATCH_BLOCKS: u64 = 32;
 const BATCH_BYTES: usize = 4 << 20;
 const MAX_BLOCK_BYTES: usize = MAX_BODY_BYTES + (128 << 10);
+/// Fetched blocks that wait for those below them: a few answers, and never what peers please.
+const FETCHED_BLOCKS_MAX: usize = 4 * BATCH_BLOCKS as usize;
+const FETCHED_BYTES_MAX: usize = 32 << 20;
 
 /// What a node knows of fetching blocks.
 #[derive(Default)]
 pub(super) struct Sync {
-    fetched: BTreeMap<u64, (Peer, CommittedBlock)>,
+    fetched: BTreeMap<u64, Fetched>,
     asked_ms: Option<u64>,
     /// Peers that have served us a bad block or certificate.
     distrusted: BTreeSet<Peer>,
+}
+
+/// A block as a peer has sent it: its certificate is not verified yet.
+struct Fetched {
+    peer: Peer,
+    block: CommittedBlock,
+    /// Encoded length.
+    bytes: usize,
+}
+
+impl Sync {
+    /// Keeps the lowest blocks from `wanted` on, within the bounds.
+    fn trim(&mut self, wanted: u64) {
+        self.fetched = self.fetched.split_off(&wanted);
+        let (mut blocks, mut bytes) = (0, 0);
+        self.fetched.retain(|_, fetched| {
+            blocks += 1;
+            bytes += fetched.bytes;
+            blocks <= FETCHED_BLOCKS_MAX && bytes <= FETCHED_BYTES_MAX
+        });
+    }
 }
 
 /// What peers say in the classes [`Class::SyncRequest`] and [`Class::SyncResponse`].
@@ -115,7 +139,9 @@ impl<A: Application> Node<A> {
                     match CommittedBlock::decode(&bytes) {
                         Ok(block) => {
                             let height = block.block.header.height;
-                            self.sync.fetched.insert(height, (peer, block));
+                            let bytes = bytes.len();
+                            let fetched = Fetched { peer, block, bytes };
+                            self.sync.fetched.insert(height, fetched);
                         }
                         Err(_) => {
                             self.distrust(peer, outputs);
@@ -168,14 +194,11 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let wanted = self.tip.height + 1;
-        self.sync.fetched = self.sync.fetched.split_off(&wanted);
-        while self.sync.fetched.len() > 4 * BATCH_BLOCKS as usize {
-            self.sync.fetched.pop_last();
-        }
+        self.sync.trim(wanted);
         if self.open != Some(wanted) {
             return self.hasten(now_ms, wanted, host, outputs);
         }
-        let Some((peer, block)) = self.sync.fetched.remove(&wanted) else {
+        let Some(Fetched { peer, block, .. }) = self.sync.fetched.remove(&wanted) else {
             return Ok(());
         };
         let Ok(certificate) = CommitCertificate::decode(&block.certificate) else {
@@ -211,7 +234,7 @@ impl<A: Application> Node<A> {
     /// Asks others from now on. With a fixed choice of peer, one liar could hold us back for ever.
     pub(super) fn distrust(&mut self, peer: Peer, outputs: &mut Vec<Output<A>>) {
         self.sync.distrusted.insert(peer);
-        self.sync.fetched.retain(|_, (from, _)| *from != peer);
+        self.sync.fetched.retain(|_, fetched| fetched.peer != peer);
         self.sync.asked_ms = None;
         outputs.push(Output::Distrust(peer));
     }

@@ -1,11 +1,8 @@
-//! Blocks, headers and what they hold: see `hostile`. The first byte names the decoder.
+//! Blocks, headers and what they hold.
 #![no_main]
 
-#[path = "../../src/hostile/mod.rs"]
-#[allow(dead_code, reason = "the mutation test uses the rest")]
-mod hostile;
+#[macro_use]
+#[path = "../over_group.rs"]
+mod over_group;
 
-use hostile::{Group, check_group};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| check_group(Group::Block, bytes));
+over_group!(Block);

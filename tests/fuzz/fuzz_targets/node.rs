@@ -1,11 +1,8 @@
-//! Messages of peers and of the other chain, taken by nodes: see `hostile`. The first byte names the decoder.
+//! Messages of peers and of the other chain, taken by nodes.
 #![no_main]
 
-#[path = "../../src/hostile/mod.rs"]
-#[allow(dead_code, reason = "the mutation test uses the rest")]
-mod hostile;
+#[macro_use]
+#[path = "../over_group.rs"]
+mod over_group;
 
-use hostile::{Group, check_group};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| check_group(Group::Node, bytes));
+over_group!(Node);

@@ -14,6 +14,7 @@ mod text;
 
 pub use history::{History, history};
 pub use mutation::Mutator;
+pub use network::Listener;
 
 /// What belongs together in one fuzz target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +54,31 @@ pub fn decoders() -> Vec<Decoder> {
     all
 }
 
-/// Gives `bytes` to the decoder of the group that the first byte names.
+/// Gives the bytes behind the first to the decoder of the group that the first names.
 pub fn check_group(group: Group, bytes: &[u8]) {
-    use std::cell::OnceCell;
-    thread_local! {
-        static DECODERS: OnceCell<Vec<Decoder>> = const { OnceCell::new() };
+    if let Some((first, rest)) = bytes.split_first() {
+        with_named(group, *first, |decoder| (decoder.check)(rest));
     }
-    let Some((first, rest)) = bytes.split_first() else {
-        return;
-    };
-    DECODERS.with(|known| {
-        let known = known.get_or_init(decoders);
-        let of_group: Vec<&Decoder> = known.iter().filter(|d| d.group == group).collect();
-        (of_group[usize::from(*first) % of_group.len()].check)(rest);
-    });
+}
+
+/// A valid encoding of a decoder of the group, with a few changes, in the form that
+/// [`check_group`] takes.
+pub fn near_valid(group: Group, seed: u64) -> Vec<u8> {
+    let mut mutator = Mutator::new(seed);
+    let first = mutator.below(256) as u8;
+    let samples = with_named(group, first, |decoder| (decoder.samples)(history()));
+    let mut bytes = vec![first];
+    bytes.extend(mutator.mutate(&samples));
+    bytes
+}
+
+fn with_named<T>(group: Group, first: u8, act: impl FnOnce(&Decoder) -> T) -> T {
+    thread_local! {
+        static DECODERS: Vec<Decoder> = decoders();
+    }
+    DECODERS.with(|all| {
+        let of_group = all.iter().filter(|d| d.group == group);
+        let place = usize::from(first) % of_group.clone().count();
+        act(of_group.clone().nth(place).expect("below their count"))
+    })
 }

@@ -96,7 +96,8 @@ impl Host for MemoryHost {
 /// After so many messages a node is made anew, so that a finding can be told from its past.
 const MESSAGES_PER_NODE: u32 = 2_048;
 
-struct Listener<A: Application> {
+/// A node of either chain that hears what it is given.
+pub struct Listener<A: Application> {
     node: Node<A>,
     host: MemoryHost,
     heard: u32,
@@ -105,7 +106,8 @@ struct Listener<A: Application> {
 
 impl<A: Application> Listener<A> {
     /// One that follows, so nothing but what it hears moves it.
-    fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "it plays a history first")]
+    pub fn new() -> Self {
         let genesis = &history().genesis;
         let mut host = MemoryHost::new(genesis, A::CHAIN);
         let node = Node::open(config(genesis, false), GENESIS_MS, &mut host);
@@ -121,7 +123,7 @@ impl<A: Application> Listener<A> {
         listener
     }
 
-    fn hear(&mut self, input: Input<A>) {
+    pub fn hear(&mut self, input: Input<A>) {
         let mut outputs = Vec::new();
         let stepped = self
             .node
