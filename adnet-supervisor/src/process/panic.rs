@@ -1,12 +1,12 @@
-//! A panic in any thread ends the worker: a broken invariant is not limped on with. The supervisor
-//! sees the death and restarts it from what is durable.
+//! A panic in any thread ends the process: a broken invariant is not limped on with. Whoever watches
+//! it (a worker's supervisor, the supervisor's systemd) starts it again from what is durable.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// From now on a panic is logged through `tracing` and aborts the process (SIGABRT), before any
-/// unwinding. Call it first thing in a worker.
+/// unwinding. Call it first thing in a process.
 pub fn abort_on_panic(role: &'static str) {
     static PANICKING: AtomicBool = AtomicBool::new(false);
     panic::set_hook(Box::new(move |panic| {
@@ -24,7 +24,7 @@ pub fn abort_on_panic(role: &'static str) {
                 thread = thread.name().unwrap_or("unnamed"),
                 location = location.as_deref().unwrap_or("unknown"),
                 backtrace = is_captured.then(|| tracing::field::display(backtrace)),
-                "panic, this worker ends: {message}"
+                "panic, this process ends: {message}"
             );
         }
         std::process::abort();
