@@ -7,6 +7,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -150,7 +151,7 @@ fn start_once() -> Duration {
     let began = Instant::now();
     let _node = Started(command.spawn().expect("the binary runs"));
     for address in [alpha, delta] {
-        until_answer(&Api::new(address), began, &mut 0);
+        until_answer(&Api::new(address, Arc::default()), began, &mut 0);
     }
     began.elapsed()
 }
