@@ -5,20 +5,23 @@
 //! | `w` + height + index | an entry of the write-ahead log |
 //! | `b` + height + hash | the body of a block that is not decided yet |
 //! | `p` + height + round | the hash of the one block that we built for that round |
+//! | `e` + height + round + step + validator | evidence that no block holds yet |
 //! | [`MARK_PREFIX`] + height + round + step | a sign mark, written by the signer alone |
 //!
 //! All numbers are big-endian, so that keys sort as heights do. Everything of a height is
-//! superseded by the commit of that height, but the marks: those the signer deletes itself.
+//! superseded by the commit of that height, but the marks, which the signer deletes itself, and
+//! evidence, which goes when a block holds it or it is too old.
 
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader};
-use crate::consensus::{SignSlot, WalEntry};
+use crate::consensus::{EquivocationSlot, SignSlot, WalEntry};
 use crate::hash::Hash;
 use crate::store::{Family, MARK_PREFIX, Part, ReadStore, StoreError, Write, scan_all};
 
 const WAL: u8 = b'w';
 const BODY: u8 = b'b';
 const BUILT: u8 = b'p';
+const EVIDENCE: u8 = b'e';
 
 /// A half-open range of keys: from (inclusive), to (exclusive).
 pub type KeyRange = (Vec<u8>, Vec<u8>);
@@ -64,6 +67,16 @@ pub fn built_key(height: u64, round: u32) -> Vec<u8> {
 /// Everything that we built for a height.
 pub fn built_range(height: u64) -> KeyRange {
     height_range(BUILT, height)
+}
+
+/// Key of evidence that waits for a block.
+pub fn evidence_key(slot: &EquivocationSlot) -> Vec<u8> {
+    [[EVIDENCE].as_slice(), &slot.encode()].concat()
+}
+
+/// All evidence that waits.
+pub fn evidence_range() -> KeyRange {
+    (vec![EVIDENCE], vec![EVIDENCE + 1])
 }
 
 /// Key of a sign mark.

@@ -1,13 +1,15 @@
 //! Where committed blocks and outgoing attestations stand in the store, and how to read them.
 //!
 //! Keys of a chain's blocks family: `h` + height → block and certificate, `x` + block hash → height,
-//! `tip` → height of the last committed block. Keys of the shared attestations: chain byte + `s` +
+//! `tip` → height of the last committed block, `e` + slot of an equivocation → height of the block that
+//! proves it. Keys of the shared attestations: chain byte + `s` +
 //! sequence → attestation, chain byte + `i` + id → sequence. All numbers are big-endian.
 
 use crate::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
 use crate::block::{Block, MAX_BODY_BYTES};
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::consensus::{Equivocation, EquivocationSlot};
 use crate::hash::Hash;
 use crate::store::{Family, Part, ReadStore, Scan, StoreError, Write};
 
@@ -75,6 +77,29 @@ pub fn block_writes(chain: ChainId, committed: &CommittedBlock) -> Vec<Write> {
         ),
         Write::put(family, TIP, height.to_be_bytes()),
     ]
+}
+
+fn evidence_key(slot: &EquivocationSlot) -> Vec<u8> {
+    [b"e".as_slice(), &slot.encode()].concat()
+}
+
+/// The writes that record what the block of `height` proves.
+pub fn evidence_writes(chain: ChainId, height: u64, proved: &[Equivocation]) -> Vec<Write> {
+    let family = Family::of(chain, Part::Blocks);
+    let put = |e: &Equivocation| Write::put(family, evidence_key(&e.slot()), height.to_be_bytes());
+    proved.iter().map(put).collect()
+}
+
+/// Height of the block that proves an equivocation, if one does.
+pub fn evidence_at(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    slot: &EquivocationSlot,
+) -> Result<Option<u64>, LedgerError> {
+    let bytes = store.get(Family::of(chain, Part::Blocks), &evidence_key(slot))?;
+    bytes
+        .map(|b| number(&b, "a proved equivocation"))
+        .transpose()
 }
 
 /// The writes that record the messages a block sends to the other chain.

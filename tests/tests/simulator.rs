@@ -49,6 +49,24 @@ fn four_validators_hold_with_losses_and_deaths() {
 }
 
 #[test]
+fn a_validator_that_signs_twice_forks_nothing_and_is_proved_guilty_on_chain() {
+    let scenario = Scenario {
+        crashes: Crashes::Never,
+        equivocator: Some(2),
+        ..Scenario::troubled(2)
+    };
+    let report = held(&scenario);
+    assert!(report.equivocations > 0, "blocks hold the evidence");
+    assert!(report.settled > 0);
+    // The same network without it accuses nobody.
+    let honest = Scenario {
+        equivocator: None,
+        ..scenario
+    };
+    assert_eq!(held(&honest).equivocations, 0);
+}
+
+#[test]
 fn a_seed_is_a_whole_run() {
     let digest = |seed| held(&Scenario::troubled(seed)).digest;
     let first = digest(3);

@@ -1,6 +1,6 @@
 //! Routes about blocks.
 
-use adnet_common::api::{ApiError, ApiPath, ApiQuery, ApiResult, ok};
+use adnet_common::api::{ApiError, ApiPath, ApiQuery, ApiResult, EvidenceBody, ok};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
@@ -31,6 +31,8 @@ struct BlockBody {
     transactions: usize,
     /// Attestations of Delta that the block consumed.
     attestations: usize,
+    /// Validators that the block proves to have signed twice.
+    evidence: Vec<EvidenceBody>,
     certificate_bytes: usize,
 }
 
@@ -50,6 +52,7 @@ impl From<&CommittedBlock> for BlockBody {
             next_validators: header.next_validators,
             transactions: block.body.txs.len(),
             attestations: block.body.inbox.attestations.len(),
+            evidence: EvidenceBody::of(block),
             certificate_bytes: certificate.len(),
         }
     }

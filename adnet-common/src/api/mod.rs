@@ -7,6 +7,7 @@
 
 mod clients;
 mod envelope;
+mod evidence;
 mod extract;
 mod guard;
 mod limits;
@@ -18,6 +19,7 @@ mod slots;
 mod stall;
 
 pub use envelope::{ApiError, ApiResult, ok};
+pub use evidence::EvidenceBody;
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;

@@ -33,6 +33,25 @@ pub struct Equivocation {
     pub second: Statement,
 }
 
+/// What a piece of evidence is about: there is one proof of it at most.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EquivocationSlot {
+    pub height: u64,
+    pub round: u32,
+    pub step: Step,
+    pub validator: PublicKey,
+}
+
+impl EquivocationSlot {
+    /// As a part of keys; sorts as slots do.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(8 + 4 + 1 + 32);
+        w.u64(self.height).u32(self.round).u8(self.step.as_byte());
+        w.raw(&self.validator.0);
+        w.finish()
+    }
+}
+
 /// Why a pair proves nothing.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvidenceError {
@@ -45,6 +64,15 @@ pub enum EvidenceError {
 impl Equivocation {
     /// Encoded evidence is at most this long.
     pub const BYTES_MAX: usize = 32 + 8 + 4 + 1 + 2 * (33 + 5 + 64);
+
+    pub fn slot(&self) -> EquivocationSlot {
+        EquivocationSlot {
+            height: self.height,
+            round: self.round,
+            step: self.step,
+            validator: self.validator,
+        }
+    }
 
     /// Verifies that the validator's key has signed both messages in `domain`.
     pub fn verify(&self, domain: &Domain) -> Result<(), EvidenceError> {

@@ -69,7 +69,7 @@ pub use certificate::{CertificateError, CommitCertificate, CommitSignature, veri
 pub use domain::{Domain, SIGN_BYTES_MAX};
 pub use engine::Engine;
 pub use event::{Action, BlockRef, Event, HaltReason, Origin, PeerId, TimeMs, TimerId};
-pub use evidence::{Equivocation, EvidenceError, Statement};
+pub use evidence::{Equivocation, EquivocationSlot, EvidenceError, Statement};
 pub use guard::{Guard, RefusedWhy, SignMark, SignMarks, SignSlot, Verdict};
 pub use message::{MESSAGE_BYTES_MAX, Message, MessageError, MessageKind};
 pub use sign::{PENDING_BYTES_MAX, SignError, SignRequest, Signer, Step, WalEntry};

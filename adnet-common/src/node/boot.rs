@@ -1,6 +1,7 @@
 //! Starting a node: the genesis block on an empty store, else the last committed block.
 
 use super::bodies::Bodies;
+use super::evidence::EvidencePool;
 use super::sibling::Sibling;
 use super::sync::Sync;
 use super::timers::{Timer, Timers};
@@ -58,6 +59,8 @@ impl<A: Application> Node<A> {
         Ok(Self {
             rules: A::rules(&genesis),
             genesis_hash,
+            domain,
+            evidence: EvidencePool::load(A::CHAIN, host)?,
             validator: config.validator,
             validators,
             cadence,

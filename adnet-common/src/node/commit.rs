@@ -1,6 +1,7 @@
 //! Committing a decided block: one durable batch, then the state, then the world.
 
 use super::bodies::Verdict;
+use super::evidence;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
@@ -47,6 +48,9 @@ impl<A: Application> Node<A> {
         let mut writes = executed.writes;
         writes.extend(ledger::block_writes(A::CHAIN, &committed));
         writes.extend(ledger::attestation_writes(&attestations));
+        let proved = evidence::of_block(&committed.block);
+        writes.extend(ledger::evidence_writes(A::CHAIN, height, &proved));
+        writes.extend(self.evidence.settle(A::CHAIN, height, &proved));
         writes.extend(clear_height(A::CHAIN, height));
         // A certificate proves finality by itself, and the votes in it are durable: the other chain
         // may verify it while our disk works. What the block says to it follows when that is done.
@@ -80,6 +84,7 @@ impl<A: Application> Node<A> {
         outputs.push(Output::Committed {
             snapshot,
             transactions,
+            equivocations: proved.len(),
         });
         self.announce_tip(outputs);
         Ok(())

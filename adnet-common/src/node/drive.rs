@@ -74,9 +74,7 @@ impl<A: Application> Node<A> {
             Action::RejectSynced(peer) => self.distrust(peer, outputs),
             Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
             Action::Finalized { evidence, .. } => {
-                for proof in evidence {
-                    tracing::error!(chain = %A::CHAIN, ?proof, "a validator signed twice");
-                }
+                self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
                 self.timers.set(self.next_due(now_ms), Timer::Open(next));
             }

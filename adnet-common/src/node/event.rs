@@ -104,6 +104,8 @@ pub enum Output<A: Application> {
     Committed {
         snapshot: Arc<Snapshot<A>>,
         transactions: usize,
+        /// Proofs in it that a validator has signed twice.
+        equivocations: usize,
     },
 }
 

@@ -36,10 +36,12 @@ impl<A: Application> Node<A> {
         };
         let mut waiting = self.sibling.inbox().next(self.limits.max_attestations);
         let inbox_bytes = self.inbox_bytes(&waiting);
+        let evidence = self.evidence.for_block(height);
+        let evidence_bytes: usize = evidence.iter().map(Vec::len).sum();
         let room = self
             .limits
             .max_bytes
-            .saturating_sub(BLOCK_OVERHEAD_BYTES + inbox_bytes);
+            .saturating_sub(BLOCK_OVERHEAD_BYTES + inbox_bytes + evidence_bytes);
         let candidates = self.mempool.candidates(self.limits.max_txs, room);
         let proposed = self.app.propose(host, &context, &candidates, &waiting)?;
         let rejected: Vec<Hash> = proposed
@@ -59,7 +61,7 @@ impl<A: Application> Node<A> {
                 proofs: self.sibling.inbox().proofs_of(&waiting),
                 attestations: waiting,
             },
-            evidence: Vec::new(),
+            evidence,
         };
         let header = self.header(&context, &body, &proposed.executed);
         let block = Block { header, body };
@@ -158,6 +160,9 @@ impl<A: Application> Node<A> {
             Ok(txs) => txs,
             Err(error) => return Ok(Err(error)),
         };
+        if let Err(error) = self.check_evidence(block, host)? {
+            return Ok(Err(error));
+        }
         let header = &block.header;
         let context = BlockContext {
             height: header.height,
@@ -232,11 +237,6 @@ impl<A: Application> Node<A> {
             && body.txs.len() <= self.limits.max_txs
             && body.inbox.attestations.len() <= self.limits.max_attestations;
         require(fits, "BLOCK_TOO_LARGE", "over the bounds of the genesis")?;
-        require(
-            body.evidence.is_empty(),
-            "EVIDENCE_UNSUPPORTED",
-            "blocks carry no evidence yet",
-        )?;
         let heights: Vec<u64> = body.inbox.attestations.iter().map(|a| a.height).collect();
         let proved: Vec<u64> = body.inbox.proofs.iter().map(|p| p.header.height).collect();
         let ordered = proved.windows(2).all(|w| w[0] < w[1]);

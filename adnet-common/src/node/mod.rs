@@ -13,6 +13,7 @@ mod boot;
 mod commit;
 mod drive;
 mod event;
+mod evidence;
 mod exchange;
 mod inbox;
 mod intake;
@@ -22,18 +23,20 @@ mod sync;
 mod timers;
 
 pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use sibling::Sibling;
 
 use crate::application::Application;
 use crate::block::Header;
 use crate::cadence::Cadence;
-use crate::consensus::{BlockRef, Engine, Timeouts, ValidatorSet};
+use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
 use crate::mempool::{Mempool, MempoolLimits};
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
+use evidence::EvidencePool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use sync::Sync;
@@ -61,6 +64,7 @@ struct BlockLimits {
 /// See the module.
 pub struct Node<A: Application> {
     genesis_hash: Hash,
+    domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
     validators: ValidatorSet,
@@ -79,6 +83,7 @@ pub struct Node<A: Application> {
     /// Blocks that a genuine proposal of the open height names and that were not judged yet.
     needed: BTreeSet<BlockRef>,
     sibling: Arc<Sibling>,
+    evidence: EvidencePool,
     queries: Queries,
     sync: Sync,
     timers: Timers,

@@ -184,7 +184,11 @@ impl<A: Application> ChainLoop<A> {
                 Output::Committed {
                     snapshot,
                     transactions,
-                } => self.publish(snapshot, transactions)?,
+                    equivocations,
+                } => {
+                    self.figures.equivocations.inc_by(equivocations as u64);
+                    self.publish(snapshot, transactions)?;
+                }
             }
         }
         if !is_empty {

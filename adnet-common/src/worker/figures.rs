@@ -14,6 +14,7 @@ pub(super) struct Figures {
     inbox_waiting: IntGauge,
     pub blocks: IntCounter,
     pub transactions: IntCounter,
+    pub equivocations: IntCounter,
     pub block_delay: Histogram,
     pub attestation_delay: Histogram,
     pub sibling_dropped: IntCounter,
@@ -58,6 +59,10 @@ impl Figures {
             transactions: counter(
                 "adnet_transactions_total",
                 "Transactions in the blocks committed by this process.",
+            )?,
+            equivocations: counter(
+                "adnet_equivocations_total",
+                "Proofs that a validator has signed twice, in the blocks committed by this process.",
             )?,
             block_delay: histogram(
                 "adnet_block_delay_seconds",

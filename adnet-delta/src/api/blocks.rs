@@ -1,6 +1,6 @@
 //! Routes about blocks.
 
-use adnet_common::api::{ApiError, ApiPath, ApiQuery, ApiResult, ok};
+use adnet_common::api::{ApiError, ApiPath, ApiQuery, ApiResult, EvidenceBody, ok};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
@@ -36,6 +36,8 @@ struct BlockBody {
     transaction_count: usize,
     /// Attestations of Alpha that the block consumed.
     attestation_count: usize,
+    /// Validators that the block proves to have signed twice.
+    evidence: Vec<EvidenceBody>,
 }
 
 fn body(
@@ -69,6 +71,7 @@ fn body(
         transactions: with_transactions.then(hashes),
         transaction_count: block.body.txs.len(),
         attestation_count: block.body.inbox.attestations.len(),
+        evidence: EvidenceBody::of(block),
     })
 }
 

@@ -28,15 +28,16 @@ fn main() -> ExitCode {
         ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left {msg}");
     let bar = ProgressBar::new(seeds.end.saturating_sub(seeds.start));
     bar.set_style(style.expect("a constant template"));
-    let (mut blocks, mut deaths, mut settled) = (0, 0, 0);
+    let (mut blocks, mut deaths, mut settled, mut proved) = (0, 0, 0, 0);
     for seed in seeds {
         match run(&Scenario::troubled(seed)) {
             Ok(report) => {
                 blocks += report.decided.len();
                 deaths += report.deaths;
                 settled += report.settled;
+                proved += report.equivocations;
                 bar.set_message(format!(
-                    "({blocks} blocks, {deaths} deaths, {settled} transactions)"
+                    "({blocks} blocks, {deaths} deaths, {settled} transactions, {proved} equivocations proved)"
                 ));
                 bar.inc(1);
             }
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
         }
     }
     bar.finish();
-    println!("{blocks} blocks, {deaths} deaths, {settled} transactions: all rules held");
+    println!(
+        "{blocks} blocks, {deaths} deaths, {settled} transactions, {proved} equivocations proved: all \
+         rules held"
+    );
     ExitCode::SUCCESS
 }

@@ -6,6 +6,7 @@
 
 mod chain;
 mod disk;
+mod equivocator;
 mod host;
 mod oracle;
 mod random;
@@ -36,6 +37,8 @@ pub struct Report {
     /// Durable operations of machine 0.
     pub ops: u64,
     pub deaths: u64,
+    /// Proofs in blocks that the equivocator has signed twice, over both chains.
+    pub equivocations: u64,
     /// Transactions that were accepted and are in a block.
     pub settled: u64,
     /// Units that crossed from Alpha to Delta and back.

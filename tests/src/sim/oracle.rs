@@ -2,13 +2,15 @@
 //!
 //! One block per height on all machines; a machine never falls back behind what it has told the
 //! world; no two messages for one sign slot; a transaction is in one block at most; both supply
-//! equations hold at every block; and at the end nothing is left between the chains.
+//! equations hold at every block; evidence in blocks is against the equivocator alone, and once for
+//! each of its slots; and at the end nothing is left between the chains.
 
 use super::chain::Leaf;
 use adnet_common::block::Block;
 use adnet_common::chain_id::ChainId;
-use adnet_common::consensus::{RefusedWhy, SignRequest, SignSlot};
+use adnet_common::consensus::{Equivocation, EquivocationSlot, RefusedWhy, SignRequest, SignSlot};
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::supply::{AlphaSupply, DeltaSupply, SupplyReport};
 use std::collections::BTreeMap;
 
@@ -37,6 +39,10 @@ pub(super) struct Oracle {
     pub decided: BTreeMap<(ChainId, u64), Decided>,
     /// Height that each machine has shown.
     shown: BTreeMap<(usize, ChainId), u64>,
+    /// The validator that signs twice, if one does.
+    pub equivocator: Option<PublicKey>,
+    /// What blocks prove against it, and where.
+    pub proved: BTreeMap<(ChainId, EquivocationSlot), u64>,
     signatures: BTreeMap<(usize, ChainId, SignSlot), Vec<u8>>,
     /// Transactions by their bytes, and where they are.
     included: BTreeMap<Vec<u8>, (ChainId, u64)>,
@@ -96,6 +102,18 @@ impl Oracle {
             if let Some((_, before)) = self.included.insert(raw.clone(), (chain, height)) {
                 self.violated(format!(
                     "a transaction of {chain} is in blocks {before} and {height}"
+                ));
+            }
+        }
+        for bytes in &block.body.evidence {
+            let evidence = Equivocation::decode(bytes).expect("the block was valid");
+            let slot = evidence.slot();
+            if self.equivocator != Some(slot.validator) {
+                self.violated(format!("{chain} block {height} accuses an honest {slot:?}"));
+            }
+            if let Some(before) = self.proved.insert((chain, slot), height) {
+                self.violated(format!(
+                    "blocks {before} and {height} of {chain} prove the same {slot:?}"
                 ));
             }
         }

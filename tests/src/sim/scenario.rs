@@ -32,6 +32,8 @@ pub struct Scenario {
     /// A timer fires up to this late, so that a schedule that drifts shows.
     pub timer_late_max_ms: u64,
     pub crashes: Crashes,
+    /// A machine whose validator signs every vote twice, each time for another block.
+    pub equivocator: Option<usize>,
     pub honesty: Honesty,
 }
 
@@ -48,11 +50,13 @@ impl Scenario {
             delay_max_ms: 1,
             timer_late_max_ms: 5,
             crashes: Crashes::Never,
+            equivocator: None,
             honesty: Honesty::Honest,
         }
     }
 
-    /// Four validators that die often, on a network that loses and doubles.
+    /// Four validators that die often, on a network that loses and doubles; with some seeds one of
+    /// them signs twice.
     pub fn troubled(seed: u64) -> Self {
         Self {
             validators: 4,
@@ -60,6 +64,7 @@ impl Scenario {
             doubled_percent: 5,
             delay_max_ms: 10 + seed % 5 * 40,
             crashes: Crashes::Often { within_ops: 200 },
+            equivocator: (seed % 3 == 1).then_some(3),
             ..Self::alone(seed, 60_000)
         }
     }

@@ -122,7 +122,10 @@ impl Simulation {
             },
             genesis_hash: genesis.hash(),
             genesis,
-            oracle: Oracle::default(),
+            oracle: Oracle {
+                equivocator: scenario.equivocator.map(|machine| public(&keys[machine])),
+                ..Oracle::default()
+            },
             now_ms: GENESIS_MS,
             machines,
             queue: BTreeMap::new(),
@@ -166,6 +169,7 @@ impl Simulation {
             digest: self.oracle.digest,
             ops: self.machines[0].gate.ops,
             deaths: self.deaths,
+            equivocations: self.oracle.proved.len() as u64,
             settled: self.settled,
             locked_units: crossed(ChainId::Alpha),
             unlocked_units: crossed(ChainId::Delta),

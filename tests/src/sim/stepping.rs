@@ -1,6 +1,7 @@
 //! Steps of single nodes: opening, inputs, and where their outputs go.
 
 use super::chain::Chain;
+use super::equivocator::second_vote;
 use super::host::ChainHost;
 use super::simulation::{Event, GENESIS_MS, Place, Simulation};
 use adnet_alpha::AlphaApp;
@@ -62,6 +63,7 @@ impl Simulation {
     /// Does `work` with the host of `place`, and delivers what it tells the other chain.
     fn with_host<T>(&mut self, place: Place, work: impl FnOnce(&mut ChainHost<'_>) -> T) -> T {
         let mut to_sibling = Vec::new();
+        let domain = self.domain(place.chain);
         let machine = &mut self.machines[place.machine];
         let mut host = ChainHost {
             machine: place.machine,
@@ -70,11 +72,7 @@ impl Simulation {
             gate: &mut machine.gate,
             oracle: &mut self.oracle,
             key: &machine.key,
-            domain: Domain {
-                network_id: self.genesis.network_id,
-                chain: place.chain,
-                genesis: self.genesis_hash,
-            },
+            domain,
             honesty: self.scenario.honesty,
             to_sibling: &mut to_sibling,
         };
@@ -170,8 +168,12 @@ impl Simulation {
         let Place { machine, chain } = place;
         match output {
             Output::Broadcast { class, bytes } => {
+                let second = self.second_vote(place, class, &bytes);
                 for to in (0..self.machines.len()).filter(|to| *to != machine) {
                     self.send_network(place, to, class, &bytes);
+                    if let Some(second) = &second {
+                        self.send_network(place, to, class, second);
+                    }
                 }
             }
             Output::Send {
@@ -194,6 +196,24 @@ impl Simulation {
                 self.show::<A>(place, height);
                 self.oracle.supply(height, A::leaf(&snapshot.view));
             }
+        }
+    }
+
+    /// What the equivocator says beside this, as long as troubles last.
+    fn second_vote(&self, place: Place, class: Class, bytes: &[u8]) -> Option<Vec<u8>> {
+        let is_equivocator = self.scenario.equivocator == Some(place.machine);
+        if !is_equivocator || class != Class::Consensus || self.is_quiet {
+            return None;
+        }
+        let key = &self.machines[place.machine].key;
+        second_vote(bytes, key, &self.domain(place.chain))
+    }
+
+    fn domain(&self, chain: ChainId) -> Domain {
+        Domain {
+            network_id: self.genesis.network_id,
+            chain,
+            genesis: self.genesis_hash,
         }
     }
 

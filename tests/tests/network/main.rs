@@ -3,10 +3,14 @@
 
 mod agreement;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use adnet_common::chain_id::ChainId;
 use adnet_tests::harness::{Options, Signal, TestNode, eventually, workers_of};
+use adnet_tests::sim::Random;
 use agreement::{assert_same_blocks, await_growth, height};
 
 fn options() -> Options {
@@ -110,6 +114,41 @@ fn half_of_the_power_decides_nothing_and_goes_on_when_it_is_whole() {
         assert!(healed.elapsed() < bound, "{chain}: {:?}", healed.elapsed());
     }
     let all: Vec<&TestNode> = nodes.iter().chain(&second).collect();
+    await_growth(&all, 3);
+    assert_same_blocks(&all);
+}
+
+/// `ADNET_NETWORK_KILLS` makes it a long one, and `ADNET_NETWORK_SEED` repeats one.
+#[test]
+fn deaths_all_over_the_network_fork_nothing() {
+    let setting = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let seed = setting("ADNET_NETWORK_SEED").unwrap_or(u64::from(std::process::id()));
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    let mut nodes = TestNode::network(4, &options());
+    for _ in 0..setting("ADNET_NETWORK_KILLS").unwrap_or(9) {
+        let victim = usize::try_from(random.below(4)).expect("below four");
+        let others: Vec<&TestNode> = (0..4).filter(|i| *i != victim).map(|i| &nodes[i]).collect();
+        let pause = Duration::from_millis(random.below(500));
+        await_growth(&others, 1);
+        thread::sleep(pause); // any instant within a block
+        let chain = match random.below(3) {
+            0 => Some("alpha"),
+            1 => Some("delta"),
+            _ => None,
+        };
+        match chain {
+            Some(chain) => nodes[victim].worker(chain).signal(Signal::SIGKILL),
+            None => {
+                nodes[victim].kill();
+                let others: Vec<&TestNode> =
+                    (0..4).filter(|i| *i != victim).map(|i| &nodes[i]).collect();
+                await_growth(&others, 2);
+                nodes[victim].restart();
+            }
+        }
+    }
+    let all: Vec<&TestNode> = nodes.iter().collect();
     await_growth(&all, 3);
     assert_same_blocks(&all);
 }
