@@ -39,8 +39,7 @@ pub(super) struct Oracle {
     pub decided: BTreeMap<(ChainId, u64), Decided>,
     /// Height that each machine has shown.
     shown: BTreeMap<(usize, ChainId), u64>,
-    /// The validator that signs twice, if one does.
-    pub equivocator: Option<PublicKey>,
+    equivocator: Option<PublicKey>,
     /// What blocks prove against it, and where.
     pub proved: BTreeMap<(ChainId, EquivocationSlot), u64>,
     signatures: BTreeMap<(usize, ChainId, SignSlot), Vec<u8>>,
@@ -51,6 +50,14 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
+    /// `equivocator` is the validator that signs twice, if one does.
+    pub fn new(equivocator: Option<PublicKey>) -> Self {
+        Self {
+            equivocator,
+            ..Self::default()
+        }
+    }
+
     /// Keeps the first violation: later ones follow from it.
     pub fn violated(&mut self, what: String) {
         let at_ms = self.now_ms;

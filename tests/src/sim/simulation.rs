@@ -122,10 +122,7 @@ impl Simulation {
             },
             genesis_hash: genesis.hash(),
             genesis,
-            oracle: Oracle {
-                equivocator: scenario.equivocator.map(|machine| public(&keys[machine])),
-                ..Oracle::default()
-            },
+            oracle: Oracle::new(scenario.equivocator.map(|machine| public(&keys[machine]))),
             now_ms: GENESIS_MS,
             machines,
             queue: BTreeMap::new(),
