@@ -38,7 +38,7 @@ fn a_validator_may_die_at_every_durable_operation() {
 #[test]
 fn four_validators_hold_with_losses_and_deaths() {
     let (mut deaths, mut locked, mut unlocked) = (0, 0, 0);
-    for seed in 0..20 {
+    for seed in 0..30 {
         let report = held(&Scenario::troubled(seed));
         deaths += report.deaths;
         locked += report.locked_units;

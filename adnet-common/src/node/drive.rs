@@ -113,6 +113,9 @@ impl<A: Application> Node<A> {
             wal,
         };
         self.drive(now_ms, start, host, outputs)?;
+        if self.tip.height == height {
+            return Ok(()); // the log has led to its decision: one commit is enough for a step
+        }
         self.feed_fetched(now_ms, host, outputs)
     }
 
