@@ -4,10 +4,10 @@
 //! the block's messages, so a header with a commit certificate and a path prove that the message
 //! was sent. Sequence numbers count the messages of one direction from 1 without gaps.
 
-use crate::block::Header;
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
+use crate::header::Header;
 use crate::merkle;
 
 /// Version of [`Attestation`] and [`FinalityProof`] on the wire.

@@ -15,6 +15,7 @@ pub mod consensus;
 pub mod consensus_keys;
 pub mod genesis;
 pub mod hash;
+pub mod header;
 pub mod ipc;
 pub mod keys;
 pub mod ledger;

@@ -91,6 +91,8 @@ pub const DATA: usize = 3 * PAGE;
 pub const CAPACITY_MIN: usize = PAGE;
 /// Largest data area, in bytes. Lengths in a record are u32; a node has no use for more.
 pub const CAPACITY_MAX: usize = 1 << 30;
+/// Where Linux keeps POSIX shared memory.
+pub(crate) const SHM_DIR: &str = "/dev/shm";
 /// The largest message is the capacity divided by this. It bounds what wrapping can waste.
 pub const MESSAGE_FRACTION: usize = 8;
 /// Kind of a record that only fills the data to its end. Reserved; not usable for messages.

@@ -15,11 +15,8 @@ use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use crate::error::ShmError;
 use crate::header::{Form, HEADER_BYTES, Header, check_capacity, decode_header};
-use crate::layout::{CONSUMER_PAGE, DATA, MAGIC, PAGE, PRODUCER_PAGE};
+use crate::layout::{CONSUMER_PAGE, DATA, MAGIC, PAGE, PRODUCER_PAGE, SHM_DIR};
 use crate::side::{Side, SidePage};
-
-/// Where Linux keeps POSIX shared memory.
-pub(crate) const SHM_DIR: &str = "/dev/shm";
 
 /// Which pages a mapping may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::header::{HEADER_BYTES, decode_header};
-use crate::mapping::SHM_DIR;
+use crate::layout::SHM_DIR;
 
 /// Unlinks the segments named `<prefix><pid>-…` whose owner no longer runs; returns how many.
 ///

@@ -4,10 +4,11 @@
 //! stop the core: it would go on in the middle of a transition. So a failure is only remembered
 //! here, everything after it is dropped, and the engine halts when the core returns.
 
+use super::block_ref::BlockRef;
 use super::certificate::{CommitCertificate, verify_certificate};
 use super::context::{Ctx, defined};
 use super::domain::Domain;
-use super::event::{Action, BlockRef, HaltReason, PeerId, TimeMs, TimerId};
+use super::event::{Action, HaltReason, PeerId, TimeMs, TimerId};
 use super::evidence::Equivocation;
 use super::message::{Inner, Message, verify_polka, verify_round_certificate};
 use super::sign::{SignError, SignRequest, Signer, WalEntry};

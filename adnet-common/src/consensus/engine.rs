@@ -1,9 +1,10 @@
 //! The engine: drives the core's coroutine, opens heights, replays logs, halts on any failure.
 
+use super::block_ref::BlockRef;
 use super::context::{Ctx, Height, defined};
 use super::domain::Domain;
 use super::effects::{Io, SPILL_BYTES};
-use super::event::{Action, BlockRef, Event, HaltReason, Origin, TimeMs};
+use super::event::{Action, Event, HaltReason, Origin, TimeMs};
 use super::message::Inner;
 use super::sign::{PENDING_BYTES_MAX, Signer, WalEntry};
 use super::timeouts::Timeouts;

@@ -1,5 +1,6 @@
 //! What a host tells the engine, and what the engine tells the host.
 
+use super::block_ref::BlockRef;
 use super::certificate::CommitCertificate;
 use super::evidence::Equivocation;
 use super::message::Message;
@@ -7,7 +8,6 @@ use super::sign::{SignError, WalEntry};
 use super::validators::ValidatorSet;
 use crate::codec::DecodeError;
 use crate::hash::Hash;
-use crate::keys::PublicKey;
 
 /// Milliseconds since the UNIX epoch.
 pub type TimeMs = u64;
@@ -15,16 +15,6 @@ pub type TimeMs = u64;
 pub type TimerId = u64;
 /// The node key of a peer. The engine only hands it back.
 pub type PeerId = [u8; 32];
-
-/// A block that a proposal or a commit certificate names.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockRef {
-    pub height: u64,
-    pub round: u32,
-    /// The proposer of that round.
-    pub proposer: PublicKey,
-    pub hash: Hash,
-}
 
 /// How a block came to be looked at.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

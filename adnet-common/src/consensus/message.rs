@@ -3,11 +3,11 @@
 //! Decoding is bounded and total. A decoded message is unverified; the engine verifies what it
 //! takes, and [`Message::verify`] is for whoever forwards messages before that.
 
+use super::block_ref::BlockRef;
 use super::certificate::{CertificateError, SignedFields, verify_votes};
 use super::codec;
 use super::context::{Ctx, defined};
 use super::domain::Domain;
-use super::event::BlockRef;
 use super::sign::{SignRequest, Step};
 use super::validators::{VALIDATORS_MAX, ValidatorSet};
 use crate::codec::{DecodeError, Reader, Writer};

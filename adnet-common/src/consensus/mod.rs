@@ -46,6 +46,7 @@
 //! [`Guard`] is the second line: it refuses what is not above the highest mark, whatever the
 //! engine asks for, and any refusal halts the engine.
 
+mod block_ref;
 mod certificate;
 mod codec;
 mod context;
@@ -65,10 +66,11 @@ mod wal;
 #[cfg(test)]
 mod tests;
 
+pub use block_ref::BlockRef;
 pub use certificate::{CertificateError, CommitCertificate, CommitSignature, verify_certificate};
 pub use domain::{Domain, SIGN_BYTES_MAX};
 pub use engine::Engine;
-pub use event::{Action, BlockRef, Event, HaltReason, Origin, PeerId, TimeMs, TimerId};
+pub use event::{Action, Event, HaltReason, Origin, PeerId, TimeMs, TimerId};
 pub use evidence::{Equivocation, EquivocationSlot, EvidenceError, Statement};
 pub use guard::{Guard, RefusedWhy, SignMark, SignMarks, SignSlot, Verdict};
 pub use message::{MESSAGE_BYTES_MAX, Message, MessageError, MessageKind};

@@ -10,6 +10,7 @@ use super::handle::{Inner, Request, Snapshot};
 use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
+use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
 use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
@@ -21,20 +22,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The longest sleep: the supervisor hears a beat at least this often.
-pub(super) const BEAT_EVERY_MS: u64 = 100;
 const METRICS_EVERY_MS: u64 = 1_000;
 /// Messages taken from one source before the others have their turn.
 const TURN: usize = 256;
 /// How long the supervisor may keep us waiting for room; it only copies.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_millis(200);
-
-/// State of a worker as its heartbeat says it.
-pub const STATE_STARTING: u32 = 1;
-pub const STATE_RUNNING: u32 = 2;
-pub const STATE_STOPPING: u32 = 3;
-/// The chain's thread waits for an answer of the supervisor: a slow disk, for instance.
-pub const STATE_WAITING: u32 = 4;
 
 /// Why the loop ended in disorder.
 #[derive(Debug, thiserror::Error)]

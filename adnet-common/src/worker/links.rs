@@ -1,7 +1,7 @@
 //! A worker's ends of its rings, attached before it enters its sandbox.
 
-use super::chain_loop::{BEAT_EVERY_MS, STATE_WAITING};
 use super::launch::{Launch, RingEnd};
+use super::pulse::{BEAT_EVERY_MS, STATE_WAITING};
 use crate::hash::Hash;
 use crate::ipc::{Receiver, Remote, Sender};
 use crate::messages::SCHEMA_HASH;

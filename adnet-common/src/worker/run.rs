@@ -1,12 +1,13 @@
 //! A worker from its launch to its end: opens the chain, serves the API, runs the chain loop.
 
-use super::chain_loop::{ChainLoop, STATE_STARTING, STATE_STOPPING, WorkerFault, tip_words};
+use super::chain_loop::{ChainLoop, WorkerFault, tip_words};
 use super::clock::unix_ms;
 use super::figures::Figures;
 use super::handle::{ChainHandle, Inner};
 use super::host::ChainHost;
 use super::links::Links;
 use super::listen::{HANDED_ON_MAX, Listener};
+use super::pulse::{STATE_STARTING, STATE_STOPPING};
 use crate::api::{self, ApiLimits, ApiMetrics};
 use crate::application::Application;
 use crate::ipc::LinkError;

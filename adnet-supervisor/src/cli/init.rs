@@ -7,10 +7,8 @@ use std::{
 
 use clap::Args;
 
-use super::{
-    new_node::{self, NewNode, NewNodeError},
-    settings::SettingsArgs,
-};
+use super::settings::SettingsArgs;
+use crate::new_node::{self, NewNode, NewNodeError};
 
 /// Make a node: keys, configuration file and the genesis of a development network
 ///

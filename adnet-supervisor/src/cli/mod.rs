@@ -9,8 +9,6 @@ mod config;
 mod control_client;
 mod init;
 mod keys;
-mod manual;
-mod new_node;
 mod peers;
 mod run;
 mod settings;
@@ -27,8 +25,6 @@ use clap::{Parser, Subcommand};
 use crate::logging::complain;
 use crate::process::exit_code;
 
-pub use new_node::{NewNode, NewNodeError, NewNodeReport, NodePart};
-pub use run::{Role, RunArgs};
 pub use version::{COMMIT, VersionReport};
 
 /// What the binary ends with when its arguments are wrong.

@@ -1,15 +1,16 @@
 //! `adnet run`: start the node, and make a development network first where there is nothing yet.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use adnet_common::config::Loaded;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::logging::complain;
 
-use super::{
+use super::settings::SettingsArgs;
+use crate::{
     new_node::{self, NewNode},
-    settings::SettingsArgs,
+    run::Role,
 };
 
 /// Start the node
@@ -62,22 +63,6 @@ pub(super) struct RunCommand {
     settings: SettingsArgs,
 }
 
-/// Which process of the node this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    Supervisor,
-    Alpha,
-    Delta,
-}
-
-/// What `adnet run` was asked for beside its configuration.
-#[derive(Clone, Debug)]
-pub struct RunArgs {
-    pub role: Role,
-    /// The configuration file in use, if any.
-    pub config_file: Option<PathBuf>,
-}
-
 impl RunCommand {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let mut flags = Vec::new();
@@ -111,11 +96,7 @@ impl RunCommand {
                 u8::try_from(code).expect("exit codes are bytes"),
             ));
         }
-        let args = RunArgs {
-            role: self.role,
-            config_file: sources.file,
-        };
-        crate::run::run(args, loaded)
+        crate::run::run(self.role, loaded)
     }
 }
 

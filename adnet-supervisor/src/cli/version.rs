@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use adnet_common::{attestation, block, genesis::GENESIS_VERSION, messages::SCHEMA_HASH};
+use adnet_common::{attestation, genesis::GENESIS_VERSION, header, messages::SCHEMA_HASH};
 use clap::Args;
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ impl VersionReport {
             schema_hash: hex::encode(SCHEMA_HASH),
             ring_abi: adnet_shm::layout::ABI_VERSION,
             network_protocol: PROTOCOL_VERSION,
-            block_format: block::VERSION,
+            block_format: header::VERSION,
             attestation_format: attestation::VERSION,
             genesis_format: GENESIS_VERSION,
             database_schema: SCHEMA_VERSION,

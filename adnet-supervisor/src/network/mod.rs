@@ -173,7 +173,7 @@ impl Network {
             if nodes.contains_key(&chain) {
                 return Err(NetworkError::ChainTwice(chain));
             }
-            let (node, thread) = ChainNode::start(
+            let (node, thread, peers) = ChainNode::open(
                 &terms,
                 chain_net,
                 &identity,
@@ -181,6 +181,10 @@ impl Network {
                 receiver.clone(),
                 runtime.handle(),
             )?;
+            runtime.spawn(accept::accept(node.clone()));
+            for address in peers {
+                runtime.spawn(dial::keep_linked(node.clone(), address));
+            }
             nodes.insert(chain, node);
             threads.push(thread);
         }

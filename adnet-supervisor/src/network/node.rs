@@ -13,11 +13,11 @@ use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 
 use super::{
-    ChainNet, Inbound, NetworkConfig, accept,
+    ChainNet, Inbound, NetworkConfig,
+    address::PeerAddr,
     admission::Admission,
     class::Class,
     delivery::{Delivery, DeliveryThread},
-    dial,
     endpoint::QuicEndpoint,
     error::{LinkError, NetworkError},
     hello::{Hello, PROTOCOL_VERSION, Role},
@@ -84,15 +84,16 @@ pub struct ChainNode {
 }
 
 impl ChainNode {
-    /// Starts the chain's thread and tasks.
-    pub fn start(
+    /// Opens the endpoint and starts the thread that delivers. Nobody accepts or dials yet; the
+    /// addresses are those to dial.
+    pub fn open(
         terms: &Terms,
         net: ChainNet,
         identity: &Identity,
         metrics: ChainMetrics,
         receiver: Arc<dyn Fn(Inbound) + Send + Sync>,
         runtime: &Handle,
-    ) -> Result<(Arc<Self>, DeliveryThread), NetworkError> {
+    ) -> Result<(Arc<Self>, DeliveryThread, Vec<PeerAddr>), NetworkError> {
         let _context = runtime.enter();
         let chain = net.chain;
         let us = identity.id();
@@ -116,11 +117,7 @@ impl ChainNode {
             role: terms.role,
             log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
         });
-        runtime.spawn(accept::accept(node.clone()));
-        for address in peers {
-            runtime.spawn(dial::keep_linked(node.clone(), address));
-        }
-        Ok((node, thread))
+        Ok((node, thread, peers))
     }
 
     /// What we say of ourselves at this moment.

@@ -1,9 +1,9 @@
 //! Which exit code tells why a node could not run, so that a service manager knows whether another
 //! start may help.
 
-use crate::cli::NewNodeError;
 use crate::control::ControlError;
 use crate::network::{NetworkError, PeerAddrError};
+use crate::new_node::NewNodeError;
 use crate::process::exit_code;
 use crate::process::sockets::SocketError;
 use crate::process::spawn::SpawnError;

@@ -14,15 +14,23 @@ mod slot;
 mod supervise;
 pub mod worker;
 
-use crate::cli::{Role, RunArgs};
 use crate::logging::{self, LogIdentity};
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::Loaded;
+use clap::ValueEnum;
 use std::process::ExitCode;
 
+/// Which process of the node this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    Supervisor,
+    Alpha,
+    Delta,
+}
+
 /// Runs the role that was asked for until it is told to stop.
-pub fn run(args: RunArgs, loaded: Loaded) -> anyhow::Result<ExitCode> {
-    let role = match args.role {
+pub fn run(asked: Role, loaded: Loaded) -> anyhow::Result<ExitCode> {
+    let role = match asked {
         Role::Supervisor => "supervisor",
         Role::Alpha => "alpha",
         Role::Delta => "delta",
@@ -34,7 +42,7 @@ pub fn run(args: RunArgs, loaded: Loaded) -> anyhow::Result<ExitCode> {
     };
     let log = &loaded.config.log;
     logging::start(log, identity, logging::journal_connection(log))?;
-    let ended = match args.role {
+    let ended = match asked {
         Role::Supervisor => supervise::run(loaded.config),
         Role::Alpha => isolated::run(ChainId::Alpha, loaded.config),
         Role::Delta => isolated::run(ChainId::Delta, loaded.config),

@@ -20,7 +20,7 @@ use adnet_common::{
 };
 
 use super::plan::{NodePlan, Plan, existing};
-use crate::cli::manual::manual_with;
+use crate::new_node::manual_with;
 
 /// Block intervals other than the production ones.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use adnet_common::config::DEFAULT_TOML;
 
 /// The manual with every value commented out but those of `set`: keys as `section.key`, values as
 /// TOML. So what a person sets in it stands out.
-pub(super) fn manual_with(set: &[(&str, String)]) -> String {
+pub fn manual_with(set: &[(&str, String)]) -> String {
     let mut section = "";
     let mut text = String::with_capacity(DEFAULT_TOML.len());
     for line in DEFAULT_TOML.lines() {

@@ -19,7 +19,9 @@ use adnet_common::{
     },
 };
 
-use super::manual::manual_with;
+mod manual;
+
+pub use manual::manual_with;
 
 /// What to make, and where.
 #[derive(Clone, Debug)]
