@@ -44,9 +44,10 @@ build: setup ## Build the node
 run: build ## Build and start a development node in ./adnet-data
 	exec $(ADNET) run $(ARGS)
 
-# Two steps, so that compiling shows its progress and testing only what matters. The last line has loom
-# go through the interleavings of the ring; its flag needs a target directory of its own (without RocksDB).
-test: setup ## Build and run all tests
+# The tests start the node itself, which `cargo test` does not build. Compiling and testing are two steps,
+# so that compiling shows its progress and testing only what matters. The last line has loom go through the
+# interleavings of the ring; its flag needs a target directory of its own (without RocksDB).
+test: build ## Build and run all tests
 	cargo test --release --locked --workspace --no-run
 	cargo test --release --locked --workspace --quiet $(ARGS)
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)/loom' cargo test --release --locked --quiet -p adnet-shm --test loom
