@@ -3,13 +3,9 @@
 //! It has the attest ring for itself, so an attestation is verified and in the inbox microseconds
 //! after it became durable over there, also while our own chain's thread executes a block or waits
 //! for the disk. What only the chain's thread can answer is handed on to it.
-//!
-//! A finality proof comes while the other chain's disk works on its block, and says by its outbox
-//! root whether messages will follow. If so the listener stays awake for them, for a bounded time and
-//! giving way to whoever wants the processor: being woken would take longer than all the rest.
 
 use super::clock::monotonic_ns;
-use crate::attestation::{Attestation, outbox_root};
+use crate::attestation::Attestation;
 use crate::ipc::{LinkError, Receiver};
 use crate::messages::{
     AttestationMsg, FinalityMsg, Message, MessageError, QueryMsg, ReplyMsg, ResumeMsg,
@@ -19,16 +15,12 @@ use adnet_shm::BACKSTOP;
 use prometheus::{Histogram, IntCounter};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::time::{Duration, Instant};
 
 /// Questions and answers that wait for the chain's thread; what is beyond, the other chain asks again.
 pub(super) const HANDED_ON_MAX: usize = 1024;
 
 /// What the chain's thread hears from the listener; an error is its last word.
 pub(super) type Heard = Result<Exchange, LinkError>;
-
-/// How long it stays awake for announced messages. A block is durable within this on most disks.
-const AWAKE: Duration = Duration::from_millis(10);
 
 pub(super) struct Listener {
     pub ring: Receiver,
@@ -44,19 +36,10 @@ impl Listener {
     /// Runs until the chain's thread is gone or the ring fails. Nobody joins it: it ends with the
     /// process, and what it has not released comes again.
     pub fn run(mut self) {
-        let nothing = outbox_root(&[]);
-        let mut awake_until: Option<Instant> = None;
         loop {
             let (sibling, delay) = (&self.sibling, &self.delay);
-            let awake = &mut awake_until;
             let received = self.ring.receive(|r| {
                 let (exchange, durable_ns) = read(r.kind, r.payload, sibling)?;
-                *awake = match &exchange {
-                    Some(Exchange::Finality(proof)) if proof.header.outbox_root != nothing => {
-                        Some(Instant::now() + AWAKE)
-                    }
-                    _ => None,
-                };
                 let left = exchange.and_then(|exchange| sibling.take_in(exchange));
                 if durable_ns > 0 {
                     let delay_ns = monotonic_ns().saturating_sub(durable_ns);
@@ -75,13 +58,9 @@ impl Listener {
                     self.bad_messages.inc();
                     tracing::warn!(%error, "a message of the other chain was dropped");
                 }
-                Ok(None) => match awake_until {
-                    Some(until) if Instant::now() < until => std::thread::yield_now(),
-                    _ => {
-                        awake_until = None;
-                        self.ring.wait(BACKSTOP);
-                    }
-                },
+                Ok(None) => {
+                    self.ring.wait(BACKSTOP);
+                }
                 Err(error) => {
                     self.hand_on(Err(error));
                     return;
