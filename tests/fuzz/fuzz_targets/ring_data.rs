@@ -16,13 +16,30 @@ const EXPECT: RingExpect = RingExpect {
     schema_hash: [1; 32],
 };
 
+unsafe extern "C" {
+    /// `atexit(3)`.
+    fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
+}
+
+fn segment_name() -> String {
+    format!("adnet-fuzz-{}-ring", std::process::id())
+}
+
+extern "C" fn remove_segment() {
+    // It may be gone already, and the process ends anyway.
+    let _ = std::fs::remove_file(format!("/dev/shm/{}", segment_name()));
+}
+
 fn ring() -> &'static (Segment, File) {
     static RING: OnceLock<(Segment, File)> = OnceLock::new();
     RING.get_or_init(|| {
-        // A static is never dropped, so what the last run left is swept here.
+        // A static is never dropped: the segment goes when the process exits. What one that was
+        // killed, or found something, has left is swept here.
         adnet_shm::unlink_stale("adnet-fuzz-");
+        // SAFETY: `remove_segment` takes nothing and does not unwind.
+        assert_eq!(unsafe { atexit(remove_segment) }, 0, "room for a handler");
         let segment = Segment::create(&RingSpec {
-            name: format!("adnet-fuzz-{}-ring", std::process::id()),
+            name: segment_name(),
             ring_id: EXPECT.ring_id,
             capacity: CAPACITY,
             schema_hash: EXPECT.schema_hash,
