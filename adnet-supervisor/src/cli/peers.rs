@@ -135,6 +135,7 @@ mod tests {
             round_trip_us: 1_234,
             bytes_in: 1_500,
             bytes_out: 2_000_000,
+            score: 0.0,
         };
         let text = rendered(&[peer], 3_500);
         let lines: Vec<&str> = text.lines().collect();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;
 
 /// A linked peer. Fields may be added; none changes its meaning.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerReport {
     /// The public node key, 64 hexadecimal digits.
     pub peer: String,
@@ -25,6 +25,8 @@ pub struct PeerReport {
     /// UDP payload bytes, those of QUIC itself included.
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Zero for a peer without blame; below for one that misbehaved. At -50 it is banned.
+    pub score: f64,
 }
 
 impl From<PeerInfo> for PeerReport {
@@ -50,6 +52,7 @@ impl From<PeerInfo> for PeerReport {
             round_trip_us: u64::try_from(info.round_trip.as_micros()).unwrap_or(u64::MAX),
             bytes_in: info.bytes_in,
             bytes_out: info.bytes_out,
+            score: info.score,
         }
     }
 }

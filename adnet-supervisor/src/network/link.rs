@@ -67,7 +67,7 @@ impl Link {
         self.tip_height.store(height, Ordering::Relaxed);
     }
 
-    pub fn info(&self, chain: ChainId) -> PeerInfo {
+    pub fn info(&self, chain: ChainId, score: f64) -> PeerInfo {
         let stats = self.connection.stats();
         PeerInfo {
             peer: self.peer,
@@ -80,6 +80,7 @@ impl Link {
             round_trip: self.connection.rtt(),
             bytes_in: stats.udp_rx.bytes,
             bytes_out: stats.udp_tx.bytes,
+            score,
         }
     }
 

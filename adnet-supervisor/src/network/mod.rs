@@ -34,6 +34,7 @@ mod outbound;
 mod queue;
 mod rate;
 mod refusal;
+mod reputation;
 mod session;
 mod tls;
 
@@ -58,10 +59,12 @@ pub use error::NetworkError;
 pub use hello::{PROTOCOL_VERSION, Role};
 pub use identity::PeerId;
 pub use refusal::Refusal;
+pub use reputation::Offence;
 
 use delivery::DeliveryThread;
 use identity::Identity;
 use node::ChainNode;
+use reputation::Reputation;
 
 /// Threads of the network's own runtime. One would do for the traffic; the second keeps
 /// keep-alives going while the first is in a burst of cryptography.
@@ -131,6 +134,8 @@ pub struct PeerInfo {
     /// UDP payload bytes, QUIC's own included.
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Zero for a peer without blame, and below for one with; see [`Offence`].
+    pub score: f64,
 }
 
 /// A running network, for use from plain threads. Dropping it says goodbye to all peers and ends
@@ -138,6 +143,8 @@ pub struct PeerInfo {
 pub struct Network {
     peer_id: PeerId,
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
+    /// One for both chains.
+    reputation: Arc<Reputation>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
     threads: Mutex<Vec<DeliveryThread>>,
     /// Taken at shutdown.
@@ -156,7 +163,8 @@ impl Network {
         receiver: Receiver,
     ) -> Result<Network, NetworkError> {
         let identity = Arc::new(Identity::from_seed(config.node_seed));
-        let terms = node::Terms::new(&config)?;
+        let reputation = Arc::new(Reputation::default());
+        let terms = node::Terms::new(&config, reputation.clone())?;
         let metrics = metrics::Metrics::register(registry)?;
         let receiver: Arc<dyn Fn(Inbound) + Send + Sync> = Arc::from(receiver);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -191,6 +199,7 @@ impl Network {
         Ok(Network {
             peer_id: identity.id(),
             nodes,
+            reputation,
             threads: Mutex::new(threads),
             runtime: Some(runtime),
         })
@@ -237,10 +246,21 @@ impl Network {
             let links = node.links.all();
             links
                 .into_iter()
-                .map(move |link| link.info(chain))
+                .map(move |link| link.info(chain, node.score(&link.peer)))
                 .collect::<Vec<_>>()
         };
         self.nodes.iter().flat_map(of_chain).collect()
+    }
+
+    /// Enters what a peer did. If that leads to a ban, its links on both chains end, except where
+    /// it is configured: an operator's choice stands, and shows in the score only.
+    pub fn blame(&self, peer: &PeerId, offence: Offence) {
+        if self.reputation.blame(peer, offence, unix_ms()).is_none() {
+            return;
+        }
+        for node in self.nodes.values() {
+            node.end_banned(peer);
+        }
     }
 
     /// Tells all peers of the chain, and those that come later, the height of the last block.
@@ -255,6 +275,14 @@ impl Network {
     pub fn shutdown(self) {
         drop(self);
     }
+}
+
+/// Milliseconds since 1970; a clock before that counts as zero.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 impl Drop for Network {

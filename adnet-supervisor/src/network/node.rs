@@ -27,6 +27,8 @@ use super::{
     queue::Pushed,
     rate::TokenBucket,
     refusal::{By, Refusal},
+    reputation::{Offence, Reputation},
+    unix_ms,
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -43,10 +45,11 @@ pub struct Terms {
     genesis: [u8; 32],
     role: Role,
     peers_max: usize,
+    reputation: Arc<Reputation>,
 }
 
 impl Terms {
-    pub fn new(config: &NetworkConfig) -> Result<Self, NetworkError> {
+    pub fn new(config: &NetworkConfig, reputation: Arc<Reputation>) -> Result<Self, NetworkError> {
         let name = &config.network_name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
@@ -57,6 +60,7 @@ impl Terms {
             genesis: config.genesis,
             role: config.role,
             peers_max: config.max_peers_per_chain,
+            reputation,
         })
     }
 
@@ -78,6 +82,7 @@ pub struct ChainNode {
     pub tip: watch::Sender<u64>,
     /// See [`UNKNOWN_TRANSFERS_MAX`].
     pub unknown_transfers: Semaphore,
+    reputation: Arc<Reputation>,
     genesis: [u8; 32],
     role: Role,
     log_rate: Mutex<TokenBucket>,
@@ -113,6 +118,7 @@ impl ChainNode {
             metrics,
             tip: watch::Sender::new(0),
             unknown_transfers: Semaphore::new(UNKNOWN_TRANSFERS_MAX),
+            reputation: terms.reputation.clone(),
             genesis: terms.genesis,
             role: terms.role,
             log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
@@ -185,7 +191,38 @@ impl ChainNode {
         self.metrics.refused(By::Us, reason);
         let (chain, peer) = (self.chain, Short(link.peer));
         tracing::warn!(%chain, %peer, %reason, "link ended for a violation");
+        // Before the close, so that a ban that follows is the reason that the peer reads.
+        let banned = self
+            .reputation
+            .blame(&link.peer, Offence::Protocol, unix_ms());
+        if banned.is_some() {
+            self.end_banned(&link.peer);
+        }
         reason.close(&link.connection);
+    }
+
+    /// The peer's standing, on both chains together.
+    pub fn score(&self, peer: &PeerId) -> f64 {
+        self.reputation.score(peer, unix_ms())
+    }
+
+    /// True if this peer is not to be linked now. Never so for a configured one.
+    pub fn is_banned(&self, peer: &PeerId) -> bool {
+        let until_ms = self.reputation.banned_until_ms(peer, unix_ms());
+        until_ms.is_some() && !self.links.is_configured(peer)
+    }
+
+    /// Ends the link of a peer that is banned now.
+    pub fn end_banned(&self, peer: &PeerId) {
+        if !self.is_banned(peer) {
+            return;
+        }
+        let chain = self.chain;
+        tracing::warn!(%chain, peer = %Short(*peer), "peer banned");
+        if let Some(link) = self.links.get(peer) {
+            self.metrics.refused(By::Us, Refusal::Banned);
+            Refusal::Banned.close(&link.connection);
+        }
     }
 
     /// Says goodbye to all peers.

@@ -36,6 +36,8 @@ pub enum Refusal {
     Oversize,
     #[error("a violation of the stream protocol")]
     Protocol,
+    #[error("a ban for what this key did before, on this chain or the other")]
+    Banned,
     #[error("the node is shutting down")]
     ShuttingDown,
 }
@@ -57,7 +59,7 @@ impl By {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 14] = [
+    pub const ALL: [Refusal; 15] = [
         Refusal::WrongNetwork,
         Refusal::WrongKey,
         Refusal::WrongGenesis,
@@ -71,6 +73,7 @@ impl Refusal {
         Refusal::OwnKey,
         Refusal::Oversize,
         Refusal::Protocol,
+        Refusal::Banned,
         Refusal::ShuttingDown,
     ];
 
@@ -81,6 +84,7 @@ impl Refusal {
             Refusal::Duplicate => 0x11,
             Refusal::Protocol => 0x12,
             Refusal::Oversize => 0x13,
+            Refusal::Banned => 0x14,
             Refusal::WrongNetwork => 0x20,
             Refusal::WrongGenesis => 0x21,
             Refusal::WrongChain => 0x22,
@@ -110,6 +114,7 @@ impl Refusal {
             Refusal::OwnKey => "own_key",
             Refusal::Oversize => "oversize",
             Refusal::Protocol => "protocol",
+            Refusal::Banned => "banned",
             Refusal::ShuttingDown => "shutting_down",
         }
     }

@@ -71,6 +71,9 @@ async fn try_greet(
     if peer == node.us {
         return Err(LinkError::refused(Refusal::OwnKey));
     }
+    if node.is_banned(&peer) {
+        return Err(LinkError::refused(Refusal::Banned));
+    }
     if !node.links.has_place(&peer) {
         return Err(LinkError::refused(Refusal::TooManyPeers));
     }

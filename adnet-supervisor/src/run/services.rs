@@ -321,6 +321,7 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
             PeerMsg::KIND => {
                 let peer = PeerMsg::read(r.payload)?.peer;
                 tracing::warn!(%chain, peer = hex::encode(peer), "a peer served a bad block or certificate");
+                network.blame(&peer, network::Offence::BadBlock);
             }
             kind => {
                 let why = "not a message of this ring".into();
