@@ -11,10 +11,13 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
+use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
-use crate::messages::{Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg, StopMsg};
+use crate::messages::{
+    Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg, ProgressMsg, StopMsg,
+};
 use crate::node::{Class, Input, Node, NodeFault, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
@@ -84,9 +87,27 @@ impl<A: Application> ChainLoop<A> {
         self.send_outputs()
     }
 
-    /// Whether the supervisor asks to stop.
+    /// Takes one message of the supervisor; tells whether it asks to stop.
     fn take_control(&mut self) -> Result<bool, WorkerFault> {
-        let received = self.links.control_down.receive(|r| r.kind == StopMsg::KIND);
+        let (figures, shared) = (&self.figures, &self.shared);
+        let received = self.links.control_down.receive(|r| match r.kind {
+            StopMsg::KIND => true,
+            PeersMsg::KIND => {
+                match PeersMsg::read(r.payload) {
+                    Ok(PeersMsg { peers }) => {
+                        let report = |peer| PeerReport::new(A::CHAIN, peer);
+                        let peers = Arc::new(peers.into_iter().map(report).collect());
+                        *shared.peers.write().expect("readers do not panic") = peers;
+                    }
+                    Err(_) => figures.bad_messages.inc(),
+                }
+                false
+            }
+            _ => {
+                figures.bad_messages.inc();
+                false
+            }
+        });
         let asked = received
             .map_err(|error| fault("control", error))?
             .unwrap_or(false);

@@ -5,13 +5,15 @@
 
 use super::events::{Event, Events};
 use super::services::{self, StoreService};
-use crate::control::{ControlError, ControlServer, PeerReport};
+use super::watch::Watch;
+use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
 use crate::network::{ChainNet, Network, NetworkConfig, PeerAddr, Role};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
 use crate::topology::{SEGMENT_PREFIX, Topology};
+use adnet_common::api::PeerReport;
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::{ChainConfig, Config};
 use adnet_common::genesis::Genesis;
@@ -35,7 +37,7 @@ const PEERS_MAX: usize = 64;
 /// How long a peer's message waits for room in a worker's ring: its peers are slowed down meanwhile.
 const INBOUND_PATIENCE: Duration = Duration::from_millis(500);
 
-type SharedSender = Arc<Mutex<Sender>>;
+pub(super) type SharedSender = Arc<Mutex<Sender>>;
 
 /// Everything a running node shares over the lives of its workers.
 pub struct Shared {
@@ -192,6 +194,14 @@ impl Shared {
                 services::outbound(chain, outbound, &for_outbound, stop);
             })?);
         }
+        let watch = Watch {
+            state: Arc::clone(&state),
+            network: Arc::clone(&network),
+            workers: control_down.clone(),
+        };
+        threads.push(start("watch".to_owned(), &stop, move |stop| {
+            watch.run(stop)
+        })?);
         Ok(Shared {
             genesis,
             state,
@@ -268,7 +278,7 @@ fn start_control(
         peers
             .unwrap_or_default()
             .into_iter()
-            .map(PeerReport::from)
+            .map(|info| PeerReport::new(info.chain, info.into()))
             .collect()
     };
     let events = events.clone();
