@@ -67,7 +67,10 @@ impl Figures {
             block_delay: histogram(
                 "adnet_block_delay_seconds",
                 "Time from when a block was due to when it was committed.",
-                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0],
+                &[
+                    0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0,
+                    5.0,
+                ],
             )?,
             attestation_delay: histogram(
                 "adnet_attestation_delay_seconds",
