@@ -44,7 +44,7 @@ fn decide(plan: &Plan) {
     let figure = "block due -> committed, 4 validators on loopback, both chains";
     println!("network: {figure}: {measured}; {peer}");
     if !plan.is_test {
-        row("network", figure, "p50 < 100 ms", &measured, &peer);
+        row("network", figure, "p50 <= 30 ms", &measured, &peer);
     }
 }
 

@@ -196,10 +196,12 @@ impl<A: Application> ChainLoop<A> {
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
+                    round,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
+                    self.figures.decided_rounds.observe(f64::from(round));
                     self.publish(snapshot, transactions)?;
                 }
             }
@@ -272,6 +274,7 @@ impl<A: Application> ChainLoop<A> {
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
         self.figures.show(&self.node.status());
+        self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);
