@@ -11,7 +11,9 @@ mod store;
 
 pub use attest::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
 pub use control::{FamilyMsg, MetricsMsg, ProgressMsg, ReadyMsg, StopMsg};
-pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
+pub use network::{
+    GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg,
+};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
     WalMsg,
@@ -117,6 +119,9 @@ messages! {
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
+    23 => GossipOutMsg,
+    24 => GossipInMsg,
+    25 => VerdictMsg,
     30 => ReadyMsg,
     31 => ProgressMsg,
     32 => MetricsMsg,

@@ -87,6 +87,7 @@ impl<A: Application> Node<A> {
             equivocations: proved.len(),
         });
         self.announce_tip(outputs);
+        self.plan_announcement(now_ms, outputs);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use adnet_common::genesis::{Genesis, GenesisValidator};
 use adnet_common::hash::Hash;
 use adnet_common::keys::{KeyKind, SecretKey};
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, NodeConfig};
+use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
 use adnet_delta::DeltaApp;
 use std::collections::BTreeMap;
@@ -37,6 +37,11 @@ pub(super) enum Event {
     Network {
         from: usize,
         class: Class,
+        bytes: Vec<u8>,
+    },
+    Gossip {
+        from: usize,
+        topic: Topic,
         bytes: Vec<u8>,
     },
     Sibling(Exchange),
@@ -246,6 +251,9 @@ impl Simulation {
         match event {
             Event::Network { from, class, bytes } => {
                 self.stimulate(place, Stimulus::Network { from, class, bytes });
+            }
+            Event::Gossip { from, topic, bytes } => {
+                self.stimulate(place, Stimulus::Gossip { from, topic, bytes });
             }
             Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
             Event::Restart => match place.chain {

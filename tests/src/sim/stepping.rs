@@ -9,7 +9,7 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer};
+use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer, Topic, Verdict};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
@@ -30,6 +30,11 @@ pub(super) enum Stimulus {
         class: Class,
         bytes: Vec<u8>,
     },
+    Gossip {
+        from: usize,
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
 }
 
@@ -38,6 +43,12 @@ impl Stimulus {
         match self {
             Stimulus::Tick => Input::Tick,
             Stimulus::Sibling(exchange) => Input::Sibling(exchange),
+            Stimulus::Gossip { from, topic, bytes } => Input::Gossip {
+                peer: peer(from),
+                topic,
+                id: [0; 20], // Verdicts are not matched with messages here.
+                bytes,
+            },
             Stimulus::Network { from, class, bytes } => Input::Network {
                 peer: peer(from),
                 class,
@@ -183,6 +194,25 @@ impl Simulation {
             } => {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
+            }
+            Output::Publish { topic, bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != machine) {
+                    let there = Place { machine: to, chain };
+                    let make = || Event::Gossip {
+                        from: machine,
+                        topic,
+                        bytes: bytes.clone(),
+                    };
+                    self.send(self.scenario.delay_max_ms, there, make);
+                }
+            }
+            Output::Verdict { verdict, peer, .. } => {
+                if let Verdict::Reject(fault) = verdict {
+                    let other = peer[0];
+                    self.oracle.violated(format!(
+                        "{chain} of machine {machine} rejects what machine {other} said: {fault:?}"
+                    ));
+                }
             }
             Output::Distrust(peer) => {
                 let other = peer[0];
