@@ -11,7 +11,7 @@ mod store;
 
 pub use attest::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
 pub use control::{FamilyMsg, LinkedPeer, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg};
-pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
+pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
     WalMsg,
@@ -117,6 +117,9 @@ messages! {
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
+    23 => GossipOutMsg,
+    24 => GossipInMsg,
+    25 => VerdictMsg,
     30 => ReadyMsg,
     31 => ProgressMsg,
     32 => MetricsMsg,

@@ -69,6 +69,7 @@ impl<A: Application> Node<A> {
             engine,
             mempool: Mempool::new(config.mempool),
             tip_hash: header.hash(),
+            announced: header.height,
             tip: header,
             tip_certificate: tip.certificate,
             open: None,

@@ -88,6 +88,7 @@ impl<A: Application> Node<A> {
             equivocations: proved.len(),
         });
         self.announce_tip(outputs);
+        self.plan_announcement(now_ms, outputs);
         Ok(())
     }
 

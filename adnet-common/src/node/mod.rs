@@ -8,6 +8,7 @@
 //! led to the root in its header; the committed state changes only in `commit`, after the store
 //! has acknowledged the block's batch.
 
+mod announce;
 mod bodies;
 mod boot;
 mod commit;
@@ -15,6 +16,7 @@ mod drive;
 mod event;
 mod evidence;
 mod exchange;
+mod gossip;
 mod inbox;
 mod intake;
 mod judge;
@@ -24,6 +26,7 @@ mod timers;
 
 pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
+pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
 
 use crate::application::Application;
@@ -77,6 +80,8 @@ pub struct Node<A: Application> {
     tip_hash: Hash,
     /// The encoded certificate of the tip; empty for the genesis block.
     tip_certificate: Vec<u8>,
+    /// The highest block of which an announcement was made here or came by.
+    announced: u64,
     /// The height that consensus works on.
     open: Option<u64>,
     bodies: Bodies<A>,
@@ -126,6 +131,12 @@ impl<A: Application> Node<A> {
             Input::Network { peer, class, bytes } => {
                 self.on_network(now_ms, peer, class, bytes, host, outputs)?;
             }
+            Input::Gossip {
+                peer,
+                topic,
+                id,
+                bytes,
+            } => self.on_gossip(now_ms, peer, topic, id, &bytes, outputs),
             Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
             Input::Request(request) => self.on_request(now_ms, request, outputs),
         }
@@ -201,6 +212,10 @@ impl<A: Application> Node<A> {
             Timer::Open(height) => self.open_height(now_ms, height, host, outputs),
             Timer::Status => {
                 self.announce(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Announce => {
+                self.announce_block(outputs);
                 Ok(())
             }
             Timer::Resume => {

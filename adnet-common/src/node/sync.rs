@@ -120,17 +120,7 @@ impl<A: Application> Node<A> {
         }
         match Message::decode(bytes) {
             Ok(Message::Status(height)) => {
-                let last = self.sync.asked_ms;
-                let rested = last.is_none_or(|at| now_ms >= at.saturating_add(ASK_EVERY_MS));
-                // One ahead is what consensus is about to decide here anyway.
-                if height > self.tip.height && rested {
-                    self.sync.asked_ms = Some(now_ms);
-                    outputs.push(Output::Send {
-                        peer,
-                        class: Class::SyncRequest,
-                        bytes: Message::Request(self.tip.height + 1).encode(),
-                    });
-                }
+                self.on_status(now_ms, peer, height, outputs);
                 Ok(())
             }
             Ok(Message::Request(from)) => self.serve(peer, from, host, outputs),
@@ -155,6 +145,27 @@ impl<A: Application> Node<A> {
                 self.distrust(peer, outputs);
                 Ok(())
             }
+        }
+    }
+
+    /// A peer has a chain of this height, as it says itself or as an announcement has proved.
+    pub(super) fn on_status(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        height: u64,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        let last = self.sync.asked_ms;
+        let rested = last.is_none_or(|at| now_ms >= at.saturating_add(ASK_EVERY_MS));
+        // One ahead is what consensus is about to decide here anyway.
+        if height > self.tip.height && rested {
+            self.sync.asked_ms = Some(now_ms);
+            outputs.push(Output::Send {
+                peer,
+                class: Class::SyncRequest,
+                bytes: Message::Request(self.tip.height + 1).encode(),
+            });
         }
     }
 

@@ -13,6 +13,8 @@ use super::{
 /// Why a network does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
+    #[error("{chain}: gossip cannot start: {error}")]
+    Gossip { chain: ChainId, error: String },
     #[error("network name `{0}` is not 1 to 64 characters of a-z, 0-9 and -")]
     Name(String),
     #[error("chain {0} is configured twice")]

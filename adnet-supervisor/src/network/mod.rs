@@ -12,8 +12,8 @@
 //!   [`Network`] ever waits for a peer;
 //! - a chain whose receiver stalls slows down its own peers only, never the other chain.
 //!
-//! Deliberately absent: discovery, gossip and scores. A gossip router would open bidirectional
-//! streams on the same connections; today a peer may open none.
+//! Messages for everybody (transactions, announced blocks) are gossiped, see `gossip`; all others go
+//! to linked peers directly.
 
 mod accept;
 mod address;
@@ -24,6 +24,7 @@ mod dial;
 mod endpoint;
 mod error;
 mod frame;
+mod gossip;
 mod hello;
 mod identity;
 mod inbound;
@@ -51,7 +52,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{
+    chain_id::ChainId,
+    node::{GossipId, Topic, Verdict},
+};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -59,6 +63,7 @@ use tokio::runtime::Runtime;
 pub use address::{PeerAddr, PeerAddrError};
 pub use class::Class;
 pub use error::NetworkError;
+pub use gossip::Gossiped;
 pub use hello::{PROTOCOL_VERSION, Role};
 pub use identity::PeerId;
 pub use limits::Limits;
@@ -116,9 +121,17 @@ pub struct Inbound {
     pub bytes: Vec<u8>,
 }
 
+/// What comes from peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Message(Inbound),
+    /// Waits for its verdict.
+    Gossip(Gossiped),
+}
+
 /// Receives messages. Called on one thread per chain, one message at a time, consensus first; may
 /// block: then that chain's peers are slowed down by flow control.
-pub type Receiver = Box<dyn Fn(Inbound) + Send + Sync>;
+pub type Receiver = Box<dyn Fn(Arrival) + Send + Sync>;
 
 /// Who opened a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -175,7 +188,8 @@ impl Network {
         let reputation = Arc::new(Reputation::default());
         let terms = node::Terms::new(&config, reputation.clone())?;
         let metrics = metrics::Metrics::register(registry)?;
-        let receiver: Arc<dyn Fn(Inbound) + Send + Sync> = Arc::from(receiver);
+        let figures = gossip::Figures::register(registry)?;
+        let receiver: Arc<dyn Fn(Arrival) + Send + Sync> = Arc::from(receiver);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name("adnet-network")
@@ -190,7 +204,7 @@ impl Network {
             if nodes.contains_key(&chain) {
                 return Err(NetworkError::ChainTwice(chain));
             }
-            let (node, thread, peers) = ChainNode::open(
+            let (node, thread, commands, peers) = ChainNode::open(
                 &terms,
                 chain_net,
                 &identity,
@@ -198,6 +212,7 @@ impl Network {
                 receiver.clone(),
                 runtime.handle(),
             )?;
+            runtime.spawn(gossip::run(node.clone(), figures.of_chain(chain), commands));
             runtime.spawn(accept::accept(node.clone()));
             for address in peers {
                 runtime.spawn(dial::keep_linked(node.clone(), address));
@@ -246,6 +261,31 @@ impl Network {
         };
         let link = node.links.get(peer);
         link.is_some_and(|link| node.enqueue(&link, class, Bytes::from(bytes)))
+    }
+
+    /// Gives a message to everybody, from peer to peer. Never waits; while nobody is there to hear
+    /// it, it is kept within bounds. False if it was not taken.
+    pub fn publish(&self, chain: ChainId, topic: Topic, bytes: Vec<u8>) -> bool {
+        let node = self.nodes.get(&chain);
+        node.is_some_and(|node| node.gossip.publish(topic, bytes))
+    }
+
+    /// What the worker says of a gossiped message: only what it accepts goes on to other peers, and
+    /// what it rejects counts against the peer that passed it on.
+    pub fn verdict(
+        &self,
+        chain: ChainId,
+        peer: &PeerId,
+        topic: Topic,
+        id: GossipId,
+        verdict: Verdict,
+    ) {
+        if let Some(node) = self.nodes.get(&chain) {
+            node.gossip.verdict(*peer, topic, id, verdict);
+        }
+        if let Verdict::Reject(fault) = verdict {
+            self.blame(peer, Offence::from(fault));
+        }
     }
 
     /// All linked peers, by chain and peer id.

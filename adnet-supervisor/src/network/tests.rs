@@ -78,7 +78,11 @@ fn honest(peers_max: usize) -> Honest {
     };
     let inbox = Arc::new(Mutex::new(Vec::new()));
     let log = inbox.clone();
-    let receiver = Box::new(move |message| log.lock().unwrap().push(message));
+    let receiver = Box::new(move |arrival| {
+        if let Arrival::Message(message) = arrival {
+            log.lock().unwrap().push(message);
+        }
+    });
     let network = Network::start(config, &Registry::new(), receiver).unwrap();
     Honest {
         network,
@@ -231,7 +235,7 @@ fn streams_that_break_the_rules_end_the_connection() {
     let node = honest(8);
     run(async {
         // A tag that means nothing, and a second hello.
-        for tag in [0, 6, 0xff, HELLO_TAG] {
+        for tag in [0, 5, 0xff, HELLO_TAG] {
             let peer = Hostile::linked(&node, 2).await;
             let _stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             assert_eq!(peer.verdict().await, Refusal::Protocol);

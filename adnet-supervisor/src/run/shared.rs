@@ -8,7 +8,9 @@ use super::services::{self, StoreService};
 use super::watch::Watch;
 use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
-use crate::network::{ChainNet, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys};
+use crate::network::{
+    Arrival, ChainNet, Limits, Network, NetworkConfig, PeerAddr, Role, ValidatorKeys,
+};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
@@ -21,7 +23,7 @@ use adnet_common::ipc::{LinkError, Sender};
 use adnet_common::keys::{
     KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME,
 };
-use adnet_common::messages::{NetworkInMsg, StopMsg};
+use adnet_common::messages::{GossipInMsg, NetworkInMsg, StopMsg};
 use anyhow::Context;
 use prometheus::Registry;
 use std::collections::BTreeMap;
@@ -377,21 +379,38 @@ fn start_network(
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
         limits: limits(config),
     };
-    let receiver = move |message: crate::network::Inbound| {
-        let Some(sender) = down.get(&message.chain) else {
+    let receiver = move |arrival: Arrival| {
+        let chain = match &arrival {
+            Arrival::Message(message) => message.chain,
+            Arrival::Gossip(gossiped) => gossiped.chain,
+        };
+        let Some(sender) = down.get(&chain) else {
             return;
         };
-        let arrived = NetworkInMsg {
-            peer: message.peer,
-            class: services::arrived(message.class) as u8,
-            bytes: message.bytes,
-        };
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
-        match sender.send(&arrived, INBOUND_PATIENCE) {
-            Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
-            Err(error) => {
-                tracing::error!(chain = %message.chain, %error, "a worker's ring is broken")
+        let sent = match arrival {
+            Arrival::Message(message) => {
+                let arrived = NetworkInMsg {
+                    peer: message.peer,
+                    class: services::arrived(message.class) as u8,
+                    bytes: message.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
             }
+            Arrival::Gossip(gossiped) => {
+                let arrived = GossipInMsg {
+                    peer: gossiped.peer,
+                    topic: gossiped.topic as u8,
+                    id: gossiped.id,
+                    bytes: gossiped.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
+            }
+        };
+        match sent {
+            // Shed at ingress: consensus and sync repeat, and gossip without a verdict ends here.
+            Ok(()) | Err(LinkError::Full(_)) => {}
+            Err(error) => tracing::error!(%chain, %error, "a worker's ring is broken"),
         }
     };
     Ok(Network::start(network, registry, Box::new(receiver))?)

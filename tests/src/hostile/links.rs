@@ -4,10 +4,10 @@
 use super::network::aligned;
 use super::{Decoder, Group, History};
 use adnet_common::messages::{
-    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg, GotMsg,
-    LinkedPeer, Message, MetricsMsg, NetworkInMsg, NetworkOutMsg, PageMsg, PeerMsg, PeersMsg,
-    ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg, ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg,
-    WalMsg,
+    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg,
+    GossipInMsg, GossipOutMsg, GotMsg, LinkedPeer, Message, MetricsMsg, NetworkInMsg,
+    NetworkOutMsg, PageMsg, PeerMsg, PeersMsg, ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg,
+    ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, VerdictMsg, WalMsg,
 };
 use adnet_common::store::{Family, Write};
 
@@ -230,6 +230,34 @@ fn control_and_network() -> Vec<Decoder> {
             }
         ),
         message!("PeerMsg", PeerMsg, PeerMsg { peer: [1; 32] }),
+        message!(
+            "GossipOutMsg",
+            GossipOutMsg,
+            GossipOutMsg {
+                topic: 1,
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "GossipInMsg",
+            GossipInMsg,
+            GossipInMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "VerdictMsg",
+            VerdictMsg,
+            VerdictMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                verdict: 3,
+            }
+        ),
     ]
 }
 
