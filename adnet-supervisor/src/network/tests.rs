@@ -30,13 +30,14 @@ const GOOD: Hello = Hello {
 };
 
 /// An honest node, and what it has received.
-struct Honest {
+pub(super) struct Honest {
     network: Network,
     address: SocketAddr,
-    inbox: Arc<Mutex<Vec<Inbound>>>,
+    pub(super) registry: Registry,
+    pub(super) inbox: Arc<Mutex<Vec<Inbound>>>,
 }
 
-fn honest(max_peers_per_chain: usize) -> Honest {
+pub(super) fn honest(max_peers_per_chain: usize) -> Honest {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let config = NetworkConfig {
@@ -58,17 +59,19 @@ fn honest(max_peers_per_chain: usize) -> Honest {
             log.lock().unwrap().push(message);
         }
     });
-    let network = Network::start(config, &Registry::new(), receiver).unwrap();
+    let registry = Registry::new();
+    let network = Network::start(config, &registry, receiver).unwrap();
     Honest {
         network,
         address,
+        registry,
         inbox,
     }
 }
 
 /// A peer under the control of a test.
-struct Hostile {
-    connection: Connection,
+pub(super) struct Hostile {
+    pub(super) connection: Connection,
     hello: Option<SendStream>,
     _quic: QuicEndpoint,
 }
@@ -101,7 +104,7 @@ impl Hostile {
     }
 
     /// Connects, and is linked.
-    async fn linked(to: &Honest, seed: u8) -> Self {
+    pub(super) async fn linked(to: &Honest, seed: u8) -> Self {
         let mut peer = Self::connect(to, seed).await;
         peer.say(&GOOD.encode()).await;
         let id = Identity::from_seed([seed; 32]).id();
@@ -114,7 +117,7 @@ impl Hostile {
     }
 
     /// The reason for which the honest node ends the connection.
-    async fn verdict(&self) -> Refusal {
+    pub(super) async fn verdict(&self) -> Refusal {
         let end = timeout(PATIENCE, self.connection.closed()).await;
         let end: ConnectionError = end.expect("the connection is ended");
         let (_, reason) = Refusal::of_connection_error(&end).expect("a named reason");
@@ -123,7 +126,7 @@ impl Hostile {
 }
 
 /// Runs the test's side on a runtime of its own. The network must be dropped outside of it.
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
