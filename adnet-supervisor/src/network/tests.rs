@@ -33,10 +33,11 @@ const GOOD: Hello = Hello {
 };
 
 /// An honest node, and what it has received.
-struct Honest {
+pub(super) struct Honest {
     network: Network,
     address: SocketAddr,
-    inbox: Arc<Mutex<Vec<Inbound>>>,
+    pub(super) registry: Registry,
+    pub(super) inbox: Arc<Mutex<Vec<Inbound>>>,
 }
 
 /// The one validator of the network.
@@ -55,7 +56,7 @@ fn proof_for(chain: ChainId, seed: u8) -> Option<ValidatorProof> {
     Some(ValidatorProof::make(&validator_key(), &domain, &peer))
 }
 
-fn honest(peers_max: usize) -> Honest {
+pub(super) fn honest(peers_max: usize) -> Honest {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let config = NetworkConfig {
@@ -83,17 +84,19 @@ fn honest(peers_max: usize) -> Honest {
             log.lock().unwrap().push(message);
         }
     });
-    let network = Network::start(config, &Registry::new(), receiver).unwrap();
+    let registry = Registry::new();
+    let network = Network::start(config, &registry, receiver).unwrap();
     Honest {
         network,
         address,
+        registry,
         inbox,
     }
 }
 
 /// A peer under the control of a test.
-struct Hostile {
-    connection: Connection,
+pub(super) struct Hostile {
+    pub(super) connection: Connection,
     hello: Option<SendStream>,
     _quic: QuicEndpoint,
 }
@@ -126,7 +129,7 @@ impl Hostile {
     }
 
     /// Connects, and is linked.
-    async fn linked(to: &Honest, seed: u8) -> Self {
+    pub(super) async fn linked(to: &Honest, seed: u8) -> Self {
         Self::linked_by(to, seed, GOOD).await
     }
 
@@ -143,7 +146,7 @@ impl Hostile {
     }
 
     /// The reason for which the honest node ends the connection.
-    async fn verdict(&self) -> Refusal {
+    pub(super) async fn verdict(&self) -> Refusal {
         let end = timeout(PATIENCE, self.connection.closed()).await;
         let end: ConnectionError = end.expect("the connection is ended");
         let (_, reason) = Refusal::of_connection_error(&end).expect("a named reason");
@@ -152,7 +155,7 @@ impl Hostile {
 }
 
 /// Runs the test's side on a runtime of its own. The network must be dropped outside of it.
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -22,6 +22,9 @@ mod peer;
 mod session;
 mod task;
 
+#[cfg(test)]
+mod tests;
+
 pub use figures::Figures;
 pub use handle::{Commands, Gossip, Gossiped};
 pub use session::{BYE_TAG, GOSSIP_TAG, Sessions, keep_session, read_bye, read_header};
