@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 use super::{
     ChainNet, Direction, Inbound, NetworkConfig,
     address::PeerAddr,
+    address_book::AddressBook,
     admission::{Admission, Identities},
     class::Class,
     delivery::{Delivery, DeliveryThread},
@@ -50,10 +51,15 @@ pub struct Terms {
     validators: ValidatorKeys,
     identities: Arc<Identities>,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
 }
 
 impl Terms {
-    pub fn new(config: &NetworkConfig, reputation: Arc<Reputation>) -> Result<Self, NetworkError> {
+    pub fn new(
+        config: &NetworkConfig,
+        reputation: Arc<Reputation>,
+        book: Arc<AddressBook>,
+    ) -> Result<Self, NetworkError> {
         let name = &config.network_name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
@@ -67,6 +73,7 @@ impl Terms {
             validators: config.validators.clone(),
             identities: Arc::default(),
             reputation,
+            book,
         })
     }
 
@@ -93,6 +100,7 @@ pub struct ChainNode {
     pub limits: Limits,
     pub validators: ValidatorKeys,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
     network_id: u32,
     genesis: [u8; 32],
     /// Ours, if we are a validator's node.
@@ -134,6 +142,7 @@ impl ChainNode {
             limits: terms.limits,
             validators: terms.validators.clone(),
             reputation: terms.reputation.clone(),
+            book: terms.book.clone(),
             network_id: terms.network_id,
             genesis: terms.genesis,
             proof: net.proof,
@@ -244,7 +253,8 @@ impl ChainNode {
         let banned = self
             .reputation
             .blame(&link.peer, Offence::Protocol, unix_ms());
-        if banned.is_some() {
+        if let Some(ban) = banned {
+            self.book.keep_ban(ban);
             self.end_banned(&link.peer);
         }
         reason.close(&link.connection);
