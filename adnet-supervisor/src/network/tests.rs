@@ -76,6 +76,8 @@ pub(super) fn honest(peers_max: usize) -> Honest {
             outbound_peers: 0,
             ..Limits::default()
         },
+        discovery: None,
+        store: None,
     };
     let inbox = Arc::new(Mutex::new(Vec::new()));
     let log = inbox.clone();
@@ -222,8 +224,9 @@ fn our_own_key_is_not_a_peer() {
 fn a_claimed_length_over_the_bound_ends_the_connection() {
     let node = honest(8);
     run(async {
-        for class in Class::ALL {
-            let peer = Hostile::linked(&node, 2).await;
+        // Each time another key: two violations are a ban.
+        for (seed, class) in (2..).zip(Class::ALL) {
+            let peer = Hostile::linked(&node, seed).await;
             let mut stream = frame::open(&peer.connection, class.tag(), 0).await.unwrap();
             let len = u32::try_from(class.message_bytes_max() + 1).unwrap();
             stream.write_all(&len.to_be_bytes()).await.unwrap();
@@ -238,20 +241,20 @@ fn streams_that_break_the_rules_end_the_connection() {
     let node = honest(8);
     run(async {
         // A tag that means nothing, and a second hello.
-        for tag in [0, 5, 0xff, HELLO_TAG] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, tag) in (2..).zip([0, 5, 0xff, HELLO_TAG]) {
+            let peer = Hostile::linked(&node, seed).await;
             let _stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A second stream of a framed class.
-        let peer = Hostile::linked(&node, 2).await;
+        let peer = Hostile::linked(&node, 11).await;
         let tag = Class::Consensus.tag();
         let _first = frame::open(&peer.connection, tag, 0).await.unwrap();
         let _second = frame::open(&peer.connection, tag, 0).await.unwrap();
         assert_eq!(peer.verdict().await, Refusal::Protocol);
         // A message that ends before its length, and one that goes on after it.
-        for bytes in [&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, bytes) in (20..).zip([&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]]) {
+            let peer = Hostile::linked(&node, seed).await;
             let tag = Class::Body.tag();
             let mut stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             stream.write_all(bytes).await.unwrap();
@@ -259,7 +262,7 @@ fn streams_that_break_the_rules_end_the_connection() {
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A tip that is no height.
-        let mut peer = Hostile::linked(&node, 2).await;
+        let mut peer = Hostile::linked(&node, 13).await;
         let tips = peer.hello.as_mut().unwrap();
         frame::write(tips, Bytes::from_static(b"high"))
             .await

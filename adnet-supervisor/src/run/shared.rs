@@ -9,7 +9,8 @@ use super::watch::Watch;
 use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
 use crate::network::{
-    Arrival, ChainNet, Limits, Network, NetworkConfig, PeerAddr, Role, ValidatorKeys,
+    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr, Role,
+    ValidatorKeys,
 };
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
@@ -152,6 +153,7 @@ impl Shared {
         let network = Arc::new(start_network(
             config,
             &genesis,
+            &store,
             chains,
             signer.as_deref(),
             &registry,
@@ -339,9 +341,33 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
+    let network = &config.network;
+    if !network.discovery {
+        return Ok(None);
+    }
+    let listen = network.discovery_listen;
+    let socket = UdpSocket::bind(listen).with_context(|| {
+        format!("network.discovery_listen: cannot bind UDP {listen}; choose another port or stop what uses it")
+    })?;
+    let records = network.boot_nodes.split(',').map(str::trim);
+    let records = records.filter(|record| !record.is_empty());
+    Ok(Some(DiscoveryConfig {
+        socket,
+        // Checked with the configuration; empty means that peers tell it.
+        external_ip: network.external_ip.parse().ok(),
+        boot_nodes: records.map(str::to_owned).collect(),
+    }))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a node has opened, each once"
+)]
 fn start_network(
     config: &Config,
     genesis: &Genesis,
+    store: &Store,
     chains: &[ChainId],
     signer: Option<&LocalSigner>,
     registry: &Registry,
@@ -378,6 +404,8 @@ fn start_network(
         validators: ValidatorKeys::new(genesis.validators.iter().map(|v| v.public_key)),
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
         limits: limits(config),
+        discovery: discovery(config)?,
+        store: Some(store.clone()),
     };
     let receiver = move |arrival: Arrival| {
         let chain = match &arrival {
