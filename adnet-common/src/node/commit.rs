@@ -86,7 +86,9 @@ impl<A: Application> Node<A> {
             transactions,
             equivocations: proved.len(),
         });
-        self.announce_tip(outputs);
+        if self.tells_of_blocks() {
+            self.announce_tip(outputs);
+        }
         Ok(())
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Status,
     /// Ask the other chain for messages that we may have missed.
     Resume,
+    /// Commit the next fetched block, look after requests for blocks.
+    Sync,
 }
 
 /// Timers by time, then by the order in which they were set.

@@ -165,11 +165,10 @@ impl<A: Application> ChainLoop<A> {
                 Output::Send { peer, class, bytes } => {
                     self.send_network(Some(peer), class, bytes)?
                 }
-                Output::Distrust(peer) => {
-                    let sent = self
-                        .links
-                        .network_up
-                        .push(&PeerMsg { peer }, Duration::ZERO);
+                Output::Distrust { peer, offence } => {
+                    let offence = offence as u8;
+                    let message = PeerMsg { peer, offence };
+                    let sent = self.links.network_up.push(&message, Duration::ZERO);
                     self.count_network(sent)?;
                 }
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
@@ -250,7 +249,8 @@ impl<A: Application> ChainLoop<A> {
             return;
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
-        self.figures.show(&self.node.status());
+        self.figures
+            .show(&self.node.status(), &self.node.sync_figures());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);

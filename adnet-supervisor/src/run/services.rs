@@ -18,7 +18,7 @@ use adnet_common::messages::{
     NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg, SignedMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
-use adnet_common::node::Class;
+use adnet_common::node::{Class, Offence};
 use adnet_common::store::{CommitBatch, Family, ReadStore, Scan, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -319,9 +319,14 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                 }
             }
             PeerMsg::KIND => {
-                let peer = PeerMsg::read(r.payload)?.peer;
-                tracing::warn!(%chain, peer = hex::encode(peer), "a peer served a bad block or certificate");
-                network.blame(&peer, network::Offence::BadBlock);
+                let PeerMsg { peer, offence } = PeerMsg::read(r.payload)?;
+                let Some(offence) = Offence::from_byte(offence).map(blamed) else {
+                    let why = "an unknown offence".into();
+                    return Err(MessageError { kind: r.kind, why });
+                };
+                let what = offence.name();
+                tracing::warn!(%chain, peer = hex::encode(peer), what, "a peer is blamed");
+                network.blame(&peer, offence);
             }
             kind => {
                 let why = "not a message of this ring".into();
@@ -330,6 +335,16 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
         }
         Ok(())
     });
+}
+
+/// What the network holds against a peer that the chain blames.
+fn blamed(offence: Offence) -> network::Offence {
+    match offence {
+        Offence::BadBlock => network::Offence::BadBlock,
+        Offence::Garbage => network::Offence::Garbage,
+        Offence::Silence => network::Offence::Silence,
+        Offence::Flood => network::Offence::Flood,
+    }
 }
 
 /// The stream class that carries a chain message.

@@ -140,7 +140,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
     let request = Input::Network {
         peer: [2; 32],
         class: Class::SyncRequest,
-        bytes: [&[2][..], &1u64.to_be_bytes()].concat(),
+        bytes: [&[2][..], &1u64.to_be_bytes(), &32u64.to_be_bytes()].concat(),
     };
     for input in [query, request] {
         let stepped = node.step(now_ms, input, &mut host, &mut outputs);
@@ -156,7 +156,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
                 chain.network.push((class, bytes));
             }
             Output::Sibling(exchange) => chain.exchanges.push(exchange),
-            Output::Distrust(_) | Output::Committed { .. } => {}
+            Output::Distrust { .. } | Output::Committed { .. } => {}
         }
     }
     let block = |height| block_at(&host.store, A::CHAIN, height);

@@ -9,7 +9,7 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer};
+use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
@@ -184,10 +184,15 @@ impl Simulation {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
             }
-            Output::Distrust(peer) => {
+            // Messages are lost here, so an honest machine may be silent.
+            Output::Distrust {
+                offence: Offence::Silence,
+                ..
+            } => {}
+            Output::Distrust { peer, offence } => {
                 let other = peer[0];
                 self.oracle.violated(format!(
-                    "{chain} of machine {machine} distrusts the honest machine {other}"
+                    "{chain} of machine {machine} blames the honest machine {other} for {offence:?}"
                 ));
             }
             Output::Sibling(exchange) => self.send_sibling(place, exchange),
