@@ -54,7 +54,11 @@ impl<A: Application> Node<A> {
             return Verdict::Ignore;
         }
         if !self.is_final(&proof) {
-            return Verdict::Reject(Fault::BadBlock);
+            // The set that decides a later height may be one that we do not know yet.
+            return match height <= self.tip.height + 1 {
+                true => Verdict::Reject(Fault::BadBlock),
+                false => Verdict::Ignore,
+            };
         }
         self.announced = height;
         if height > self.tip.height {

@@ -55,6 +55,8 @@ impl<A: Application> Node<A> {
         timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
         timers.set(now_ms, Timer::Resume);
         timers.set(now_ms, Timer::Status);
+        let is_alone =
+            matches!(validators.members(), [only] if Some(only.key()) == config.validator);
         let sibling = Arc::new(Sibling::new(light, app.last_consumed()));
         Ok(Self {
             rules: A::rules(&genesis),
@@ -77,7 +79,7 @@ impl<A: Application> Node<A> {
             needed: Default::default(),
             sibling,
             queries: Queries::default(),
-            sync: Sync::default(),
+            sync: Sync::new(now_ms, is_alone),
             timers,
         })
     }

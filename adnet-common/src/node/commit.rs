@@ -87,8 +87,10 @@ impl<A: Application> Node<A> {
             transactions,
             equivocations: proved.len(),
         });
-        self.announce_tip(outputs);
-        self.plan_announcement(now_ms, outputs);
+        if self.tells_of_blocks() {
+            self.announce_tip(outputs);
+            self.plan_announcement(now_ms, outputs);
+        }
         Ok(())
     }
 

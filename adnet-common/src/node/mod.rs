@@ -24,10 +24,11 @@ mod sibling;
 mod sync;
 mod timers;
 
-pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
+pub use sync::SyncFigures;
 
 use crate::application::Application;
 use crate::block::Header;
@@ -209,7 +210,14 @@ impl<A: Application> Node<A> {
                 self.drive(now_ms, Event::EndHeight, host, outputs)
             }
             Timer::Engine { .. } | Timer::Close(_) => Ok(()),
-            Timer::Open(height) => self.open_height(now_ms, height, host, outputs),
+            Timer::Open(height) => {
+                let is_next = height == self.tip.height + 1 && self.open != Some(height);
+                if !is_next || self.is_held_back(now_ms, height, outputs) {
+                    return Ok(());
+                }
+                self.open_height(now_ms, height, host, outputs)
+            }
+            Timer::Sync => self.feed_fetched(now_ms, host, outputs),
             Timer::Status => {
                 self.announce(now_ms, outputs);
                 Ok(())

@@ -199,8 +199,9 @@ impl<A: Application> ChainLoop<A> {
                     };
                     self.push_network(&message, SUPERVISOR_PATIENCE)?;
                 }
-                Output::Distrust(peer) => {
-                    self.push_network(&PeerMsg { peer }, Duration::ZERO)?;
+                Output::Distrust { peer, offence } => {
+                    let offence = offence as u8;
+                    self.push_network(&PeerMsg { peer, offence }, Duration::ZERO)?;
                 }
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
@@ -285,7 +286,8 @@ impl<A: Application> ChainLoop<A> {
             return;
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
-        self.figures.show(&self.node.status());
+        self.figures
+            .show(&self.node.status(), &self.node.sync_figures());
         self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.

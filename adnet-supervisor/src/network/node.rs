@@ -13,7 +13,7 @@ use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 
 use super::{
-    Arrival, ChainNet, Direction, Inbound, NetworkConfig,
+    Arrival, ChainNet, Direction, NetworkConfig,
     address::PeerAddr,
     address_book::AddressBook,
     admission::{Admission, Identities},

@@ -19,7 +19,7 @@ use adnet_common::messages::{
     SignedMsg, VerdictMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
-use adnet_common::node::{Class, Topic, Verdict};
+use adnet_common::node::{Class, Offence, Topic, Verdict};
 use adnet_common::store::{CommitBatch, Family, ReadStore, Scan, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -330,9 +330,14 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                 network.verdict(chain, &message.peer, topic, message.id, verdict);
             }
             PeerMsg::KIND => {
-                let peer = PeerMsg::read(r.payload)?.peer;
-                tracing::warn!(%chain, peer = hex::encode(peer), "a peer served a bad block or certificate");
-                network.blame(&peer, network::Offence::BadBlock);
+                let PeerMsg { peer, offence } = PeerMsg::read(r.payload)?;
+                let Some(offence) = Offence::from_byte(offence).map(blamed) else {
+                    let why = "an unknown offence".into();
+                    return Err(MessageError { kind: r.kind, why });
+                };
+                let what = offence.name();
+                tracing::warn!(%chain, peer = hex::encode(peer), what, "a peer is blamed");
+                network.blame(&peer, offence);
             }
             kind => {
                 let why = "not a message of this ring".into();
@@ -349,6 +354,16 @@ fn known<T>(named: Option<T>, kind: u16, what: &str) -> Result<T, MessageError> 
         kind,
         why: format!("an unknown {what}"),
     })
+}
+
+/// What the network holds against a peer that the chain blames.
+fn blamed(offence: Offence) -> network::Offence {
+    match offence {
+        Offence::BadBlock => network::Offence::BadBlock,
+        Offence::Garbage => network::Offence::Garbage,
+        Offence::Silence => network::Offence::Silence,
+        Offence::Flood => network::Offence::Flood,
+    }
 }
 
 /// The stream class that carries a chain message.

@@ -9,7 +9,7 @@ use super::watch::Watch;
 use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
 use crate::network::{
-    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr, Role,
+    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr,
     ValidatorKeys,
 };
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};

@@ -229,7 +229,14 @@ fn control_and_network() -> Vec<Decoder> {
                 bytes: vec![3; 100],
             }
         ),
-        message!("PeerMsg", PeerMsg, PeerMsg { peer: [1; 32] }),
+        message!(
+            "PeerMsg",
+            PeerMsg,
+            PeerMsg {
+                peer: [1; 32],
+                offence: 1,
+            }
+        ),
         message!(
             "GossipOutMsg",
             GossipOutMsg,

@@ -9,7 +9,9 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer, Topic, Verdict};
+use adnet_common::node::{
+    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict,
+};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
@@ -256,10 +258,15 @@ impl Simulation {
                     ));
                 }
             }
-            Output::Distrust(peer) => {
+            // Messages are lost here, so an honest machine may be silent.
+            Output::Distrust {
+                offence: Offence::Silence,
+                ..
+            } => {}
+            Output::Distrust { peer, offence } => {
                 let other = peer[0];
                 self.oracle.violated(format!(
-                    "{chain} of machine {machine} distrusts the honest machine {other}"
+                    "{chain} of machine {machine} blames the honest machine {other} for {offence:?}"
                 ));
             }
             Output::Sibling(exchange) => self.send_sibling(place, exchange),
