@@ -72,7 +72,10 @@ impl<A: Application> Node<A> {
                 None => self.distrust(peer, outputs),
             },
             Action::RejectSynced(peer) => self.distrust(peer, outputs),
-            Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
+            Action::Commit {
+                certificate,
+                evidence,
+            } => self.commit(now_ms, certificate, evidence, host, outputs)?,
             Action::Finalized { evidence, .. } => {
                 self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
@@ -106,7 +109,7 @@ impl<A: Application> Node<A> {
         if !wal.is_empty() {
             tracing::info!(chain = %A::CHAIN, height, entries = wal.len(), "replaying the consensus log");
         }
-        let validators = self.validators.clone();
+        let validators = (*self.app.validators().own.set).clone();
         let start = Event::StartHeight {
             height,
             validators,

@@ -27,9 +27,10 @@ pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use sibling::Sibling;
 
 use crate::application::Application;
+use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
-use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
+use crate::consensus::{BlockRef, Domain, Engine, Timeouts};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
@@ -67,7 +68,6 @@ pub struct Node<A: Application> {
     domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
-    validators: ValidatorSet,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
@@ -75,8 +75,8 @@ pub struct Node<A: Application> {
     mempool: Mempool<A::Tx>,
     tip: Header,
     tip_hash: Hash,
-    /// The encoded certificate of the tip; empty for the genesis block.
-    tip_certificate: Vec<u8>,
+    /// That the tip is final; `None` for the genesis block, which nobody has signed.
+    tip_proof: Option<FinalityProof>,
     /// The height that consensus works on.
     open: Option<u64>,
     bodies: Bodies<A>,

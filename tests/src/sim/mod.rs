@@ -13,6 +13,7 @@ mod random;
 mod scenario;
 mod simulation;
 mod stepping;
+mod validators;
 mod workload;
 
 pub use disk::Honesty;
