@@ -11,10 +11,14 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
+use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
-use crate::messages::{Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg, StopMsg};
+use crate::messages::{
+    MemberMsg, Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg, ProgressMsg, StopMsg,
+    ValidatorsMsg,
+};
 use crate::node::{Class, Input, Node, NodeFault, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
@@ -54,11 +58,14 @@ pub(super) struct ChainLoop<A: Application> {
     pub figures: Figures,
     pub outputs: Vec<Output<A>>,
     pub metrics_due_ms: u64,
+    /// First height of the validator set that the supervisor has been told; 0 before the first.
+    pub told_validators: u64,
 }
 
 impl<A: Application> ChainLoop<A> {
     /// Runs until the supervisor asks to stop.
     pub fn run(&mut self) -> Result<(), WorkerFault> {
+        self.tell_validators()?;
         loop {
             if self.take_control()? {
                 return Ok(());
@@ -84,9 +91,27 @@ impl<A: Application> ChainLoop<A> {
         self.send_outputs()
     }
 
-    /// Whether the supervisor asks to stop.
+    /// Takes one message of the supervisor; tells whether it asks to stop.
     fn take_control(&mut self) -> Result<bool, WorkerFault> {
-        let received = self.links.control_down.receive(|r| r.kind == StopMsg::KIND);
+        let (figures, shared) = (&self.figures, &self.shared);
+        let received = self.links.control_down.receive(|r| match r.kind {
+            StopMsg::KIND => true,
+            PeersMsg::KIND => {
+                match PeersMsg::read(r.payload) {
+                    Ok(PeersMsg { peers }) => {
+                        let report = |peer| PeerReport::new(A::CHAIN, peer);
+                        let peers = Arc::new(peers.into_iter().map(report).collect());
+                        *shared.peers.write().expect("readers do not panic") = peers;
+                    }
+                    Err(_) => figures.bad_messages.inc(),
+                }
+                false
+            }
+            _ => {
+                figures.bad_messages.inc();
+                false
+            }
+        });
         let asked = received
             .map_err(|error| fault("control", error))?
             .unwrap_or(false);
@@ -175,10 +200,12 @@ impl<A: Application> ChainLoop<A> {
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
+                    round,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
+                    self.figures.decided_rounds.observe(f64::from(round));
                     self.publish(snapshot, transactions)?;
                 }
             }
@@ -241,6 +268,28 @@ impl<A: Application> ChainLoop<A> {
         *self.shared.snapshot.write().expect("readers do not panic") = snapshot;
         self.heights.send_replace(height);
         let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
+        sent.map_err(|error| fault("control", error))?;
+        self.tell_validators()
+    }
+
+    /// Tells the supervisor who decides the next height, if that has changed.
+    fn tell_validators(&mut self) -> Result<(), WorkerFault> {
+        let own = &self.node.application().validators().own;
+        if own.height == self.told_validators {
+            return Ok(());
+        }
+        self.told_validators = own.height;
+        let members = own.set.members().iter();
+        let message = ValidatorsMsg {
+            from_height: own.height,
+            members: members
+                .map(|v| MemberMsg {
+                    key: v.key().0,
+                    power: v.power(),
+                })
+                .collect(),
+        };
+        let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
         sent.map_err(|error| fault("control", error))
     }
 
@@ -251,6 +300,7 @@ impl<A: Application> ChainLoop<A> {
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
         self.figures.show(&self.node.status());
+        self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);
