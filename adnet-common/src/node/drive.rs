@@ -74,7 +74,10 @@ impl<A: Application> Node<A> {
             Action::RejectSynced(peer) => {
                 self.blame(now_ms, peer, Offence::BadBlock, outputs);
             }
-            Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
+            Action::Commit {
+                certificate,
+                evidence,
+            } => self.commit(now_ms, certificate, evidence, host, outputs)?,
             Action::Finalized { evidence, .. } => {
                 self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
@@ -108,7 +111,7 @@ impl<A: Application> Node<A> {
         if !wal.is_empty() {
             tracing::info!(chain = %A::CHAIN, height, entries = wal.len(), "replaying the consensus log");
         }
-        let validators = self.validators.clone();
+        let validators = (*self.app.validators().own.set).clone();
         let start = Event::StartHeight {
             height,
             validators,

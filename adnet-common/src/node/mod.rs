@@ -31,9 +31,10 @@ pub use sibling::Sibling;
 pub use sync::SyncFigures;
 
 use crate::application::Application;
+use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
-use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
+use crate::consensus::{BlockRef, Domain, Engine, Timeouts};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
@@ -71,7 +72,6 @@ pub struct Node<A: Application> {
     domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
-    validators: ValidatorSet,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
@@ -79,8 +79,8 @@ pub struct Node<A: Application> {
     mempool: Mempool<A::Tx>,
     tip: Header,
     tip_hash: Hash,
-    /// The encoded certificate of the tip; empty for the genesis block.
-    tip_certificate: Vec<u8>,
+    /// That the tip is final; `None` for the genesis block, which nobody has signed.
+    tip_proof: Option<FinalityProof>,
     /// The highest block of which an announcement was made here or came by.
     announced: u64,
     /// The height that consensus works on.

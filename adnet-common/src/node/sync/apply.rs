@@ -67,7 +67,7 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let certificate = self.certificate_of(&block).filter(|certificate| {
-            verify_certificate(&self.domain, &self.validators, certificate).is_ok()
+            verify_certificate(&self.domain, &self.app.validators().own.set, certificate).is_ok()
         });
         let Some(certificate) = certificate else {
             self.blame(now_ms, peer, Offence::BadBlock, outputs);
@@ -87,7 +87,7 @@ impl<A: Application> Node<A> {
             let verdict = Verdict::Valid(Box::new(executed));
             self.bodies.known.insert(hash, Candidate { block, verdict });
         }
-        self.commit(now_ms, certificate, host, outputs)?;
+        self.commit(now_ms, certificate, Vec::new(), host, outputs)?;
         self.timers
             .set(self.next_due(now_ms), Timer::Open(height + 1));
         Ok(())
