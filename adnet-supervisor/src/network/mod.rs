@@ -76,7 +76,7 @@ pub use validators::{ValidatorKeys, ValidatorProof};
 use address_book::AddressBook;
 use connect::Known;
 use delivery::DeliveryThread;
-use discovery::{About, Discovery};
+use discovery::{About, Candidate, Contents, Discovery};
 use identity::Identity;
 use node::ChainNode;
 use reputation::Reputation;
@@ -228,9 +228,11 @@ impl Network {
         }
         let discovery = match config.discovery {
             Some(discovery) => {
-                let ports = nodes.iter().filter_map(|(chain, node): (_, &Arc<ChainNode>)| {
-                    Some((*chain, node.local_address()?.port()))
-                });
+                let ports = nodes
+                    .iter()
+                    .filter_map(|(chain, node): (_, &Arc<ChainNode>)| {
+                        Some((*chain, node.local_address()?.port()))
+                    });
                 let about = About {
                     identity: &identity,
                     genesis: config.genesis,
@@ -340,6 +342,43 @@ impl Network {
     /// wait for a receiver that is blocked.
     pub fn shutdown(self) {
         drop(self);
+    }
+}
+
+/// The record of a node that need not run: what its operator hands out. `ports` are those of the
+/// chains' endpoints. It counts as older than any that the running node gives out.
+///
+/// # Errors
+/// The record would be longer than records may be.
+pub fn record_of(
+    node_seed: [u8; 32],
+    genesis: &[u8; 32],
+    discovery: SocketAddr,
+    ports: &BTreeMap<ChainId, u16>,
+) -> Result<String, NetworkError> {
+    let contents = Contents {
+        genesis,
+        ip: Some(discovery.ip()),
+        discovery_port: discovery.port(),
+        ports,
+        seq: 1,
+    };
+    discovery::build(&Identity::from_seed(node_seed), &contents)
+        .map(|record| record.to_base64())
+        .map_err(|error| NetworkError::Discovery(error.to_string()))
+}
+
+/// Whether a text is the record of a node of the network with this genesis.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_boot_node(text: &str, genesis: &[u8; 32]) -> Result<(), NetworkError> {
+    match Candidate::read_text(text, genesis) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(NetworkError::BootNode {
+            record: text.to_owned(),
+            error,
+        }),
     }
 }
 

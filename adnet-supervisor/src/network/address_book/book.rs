@@ -184,9 +184,10 @@ impl Book {
     /// These, and no others, are dialled first after a restart.
     pub fn set_anchors(&mut self, chain: ChainId, anchors: &[PeerId]) {
         let bit = chain.as_byte();
-        let stale = self.entries.values().filter(|entry| {
-            (entry.anchor & bit != 0) != anchors.contains(&entry.peer)
-        });
+        let stale = self
+            .entries
+            .values()
+            .filter(|entry| (entry.anchor & bit != 0) != anchors.contains(&entry.peer));
         let stale: Vec<PeerId> = stale.map(|entry| entry.peer).collect();
         for peer in stale {
             if let Some(entry) = self.change(&peer) {
@@ -197,7 +198,11 @@ impl Book {
 
     pub fn anchors(&self, chain: ChainId) -> Vec<PeerId> {
         let is_anchor = |entry: &&Entry| entry.anchor & chain.as_byte() != 0;
-        self.entries.values().filter(is_anchor).map(|entry| entry.peer).collect()
+        self.entries
+            .values()
+            .filter(is_anchor)
+            .map(|entry| entry.peer)
+            .collect()
     }
 
     /// A tried peer whose place is contested, to be tested now.
@@ -311,7 +316,8 @@ impl Book {
         for bucket in self.new.iter_mut().chain(&mut self.tried) {
             bucket.retain(|other| other != peer);
         }
-        self.contests.retain(|c| c.newcomer != *peer && c.incumbent != *peer);
+        self.contests
+            .retain(|c| c.newcomer != *peer && c.incumbent != *peer);
         self.changed.insert(*peer);
     }
 }

@@ -29,7 +29,11 @@ impl Placing {
     /// a little on the address.
     pub fn new_bucket(&self, address: SocketAddr, source: IpAddr) -> usize {
         if self.is_private {
-            return self.spread("private", &[&bytes(address.ip()), &port(address)], NEW_BUCKETS);
+            return self.spread(
+                "private",
+                &[&bytes(address.ip()), &port(address)],
+                NEW_BUCKETS,
+            );
         }
         let source = bytes(region(source));
         let near = self.spread(
@@ -103,7 +107,9 @@ mod tests {
     fn one_region_reaches_few_buckets_whatever_addresses_it_tells() {
         let placing = placing(1);
         let source: IpAddr = "10.1.9.9".parse().unwrap();
-        let own: BTreeSet<_> = region_of(10).map(|a| placing.new_bucket(a, source)).collect();
+        let own: BTreeSet<_> = region_of(10)
+            .map(|a| placing.new_bucket(a, source))
+            .collect();
         assert!(own.len() <= NEW_PER_REGION, "{own:?}");
         let everywhere = (0..=255).flat_map(|a| region_of(a).step_by(257));
         let told: BTreeSet<_> = everywhere.map(|a| placing.new_bucket(a, source)).collect();
@@ -115,9 +121,8 @@ mod tests {
     #[test]
     fn many_regions_reach_all_buckets_and_a_secret_decides_which() {
         let (one, two) = (placing(1), placing(2));
-        let addresses = (0..=255_u8).flat_map(|a| {
-            (0..=255_u8).map(move |b| SocketAddr::from(([a, b, 7, 7], 4130)))
-        });
+        let addresses = (0..=255_u8)
+            .flat_map(|a| (0..=255_u8).map(move |b| SocketAddr::from(([a, b, 7, 7], 4130))));
         let mut reached = (BTreeSet::new(), BTreeSet::new());
         let mut alike = 0;
         for address in addresses.step_by(64) {

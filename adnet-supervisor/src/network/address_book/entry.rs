@@ -129,8 +129,8 @@ impl Entry {
         let alpha_port = port(r.u16("alpha port")?);
         let delta_port = port(r.u16("delta port")?);
         let record = r.bytes("peer record", RECORD_BYTES_MAX)?;
-        let record = String::from_utf8(record.to_vec())
-            .map_err(|_| r.invalid("peer record", "no text"))?;
+        let record =
+            String::from_utf8(record.to_vec()).map_err(|_| r.invalid("peer record", "no text"))?;
         let seq = r.u64("record number")?;
         let flag = |r: &mut Reader<'_>, what| match r.u8(what)? {
             0 => Ok(false),

@@ -139,11 +139,12 @@ impl Connector {
         taken.extend(node.links.configured());
         taken.extend(self.under_way.keys());
         let chosen = node.links.strangers(Direction::Outbound);
-        let linked = chosen.iter().map(|link| link.connection.remote_address().ip());
+        let linked = chosen
+            .iter()
+            .map(|link| link.connection.remote_address().ip());
         let dialled = self.under_way.values();
-        let dialled = dialled.filter(|(_, purpose)| {
-            [Purpose::Anchor, Purpose::Outbound].contains(purpose)
-        });
+        let dialled =
+            dialled.filter(|(_, purpose)| [Purpose::Anchor, Purpose::Outbound].contains(purpose));
         let chosen: Vec<IpAddr> = linked.chain(dialled.map(|(ip, _)| *ip)).collect();
         let view = View {
             chain: node.chain,
@@ -242,7 +243,9 @@ impl Connector {
             let Some(key) = link.validator else {
                 continue;
             };
-            let is_news = book.get(&link.peer).filter(|entry| entry.validator != Some(key));
+            let is_news = book
+                .get(&link.peer)
+                .filter(|entry| entry.validator != Some(key));
             if let Some((record, ip)) = is_news.map(|entry| (entry.record.clone(), entry.ip)) {
                 book.is_of_validator(&link.peer, key);
                 if let Some(discovery) = &self.known.discovery {
@@ -281,10 +284,9 @@ fn judge(error: &LinkError) -> Outcome {
     match error {
         LinkError::WrongKey { .. } => Outcome::WrongKey,
         LinkError::Refused { by, reason } => match (by, reason) {
-            (
-                By::Peer,
-                Refusal::TooManyPeers | Refusal::Duplicate | Refusal::Banned,
-            ) => Outcome::Refused,
+            (By::Peer, Refusal::TooManyPeers | Refusal::Duplicate | Refusal::Banned) => {
+                Outcome::Refused
+            }
             (By::Us, Refusal::TooManyPeers | Refusal::Duplicate) => Outcome::Refused,
             _ => Outcome::Unreachable,
         },

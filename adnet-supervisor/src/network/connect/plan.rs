@@ -108,9 +108,7 @@ pub fn outbound(book: &Book, view: &View<'_>, random: &mut dyn FnMut() -> u64) -
     if !view.has_outbound_place() {
         return None;
     }
-    let accept = |entry: &Entry| {
-        view.is_free(entry) && fits(entry.ip, view.chosen, view.limits)
-    };
+    let accept = |entry: &Entry| view.is_free(entry) && fits(entry.ip, view.chosen, view.limits);
     let entry = book.choose(view.chain, view.now_ms, random, accept)?;
     view.target(entry, Purpose::Outbound)
 }
@@ -128,14 +126,12 @@ pub fn feeler(
     if let Some(entry) = contested.filter(|entry| follows(entry) && view.is_free(entry)) {
         return view.target(entry, Purpose::Feeler);
     }
-    let accept = |entry: &Entry| {
-        follows(entry) && view.is_free(entry) && entry.is_due(view.now_ms, None)
-    };
+    let accept =
+        |entry: &Entry| follows(entry) && view.is_free(entry) && entry.is_due(view.now_ms, None);
     let new = book.choose_among(false, random, accept);
     let entry = new.or_else(|| {
-        let is_old = |entry: &Entry| {
-            view.now_ms.saturating_sub(entry.last_success_ms) >= TESTED_FOR_MS
-        };
+        let is_old =
+            |entry: &Entry| view.now_ms.saturating_sub(entry.last_success_ms) >= TESTED_FOR_MS;
         book.choose_among(true, random, |entry| accept(entry) && is_old(entry))
             .filter(|_| is_search)
     })?;

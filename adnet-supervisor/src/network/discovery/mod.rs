@@ -95,13 +95,18 @@ impl Discovery {
             Discv5::new(enr, key, settings).map_err(|error| failed(error.to_owned()))?;
         for (_, enr) in &boot {
             if enr.node_id() != discv5.local_enr().node_id() {
-                discv5.add_enr(enr.clone()).map_err(|error| failed(error.to_owned()))?;
+                discv5
+                    .add_enr(enr.clone())
+                    .map_err(|error| failed(error.to_owned()))?;
             }
         }
         let known: Vec<String> = {
             let book = book.lock();
             let tried = book.entries().filter(|entry| entry.is_tried);
-            tried.take(SEEDS_MAX).map(|entry| entry.record.clone()).collect()
+            tried
+                .take(SEEDS_MAX)
+                .map(|entry| entry.record.clone())
+                .collect()
         };
         for text in known {
             // A bucket may be full; the rest will do.
@@ -257,7 +262,10 @@ fn settings(
             // The filter bans by an address that anybody can write into a packet.
             .permit_ban_list(PermitBanList {
                 permit_ips: boot.iter().map(|(candidate, _)| candidate.ip).collect(),
-                permit_nodes: boot.iter().map(|(_, enr)| enr.node_id()).collect::<HashSet<_>>(),
+                permit_nodes: boot
+                    .iter()
+                    .map(|(_, enr)| enr.node_id())
+                    .collect::<HashSet<_>>(),
                 ..PermitBanList::default()
             });
     }

@@ -92,7 +92,10 @@ pub fn build(identity: &Identity, contents: &Contents<'_>) -> Result<Enr, enr::E
         .seq(contents.seq)
         .add_value(field::NODE_KEY, &Bytes::copy_from_slice(&identity.id()))
         .add_value(field::SIGNATURE, &Bytes::copy_from_slice(&signature))
-        .add_value(field::GENESIS, &Bytes::copy_from_slice(&prefix(contents.genesis)))
+        .add_value(
+            field::GENESIS,
+            &Bytes::copy_from_slice(&prefix(contents.genesis)),
+        )
         .add_value(field::CHAINS, &bitmap(contents.ports.keys().copied()));
     if let Some(port) = port(ChainId::Alpha) {
         builder.add_value(field::ALPHA_PORT, port);
@@ -228,7 +231,10 @@ mod tests {
             assert_eq!(again, enr);
             assert_eq!(found.peer, Identity::from_seed([1; 32]).id());
             assert_eq!(found.ip.to_string(), ip);
-            assert_eq!((found.alpha_port, found.delta_port), (Some(4130), Some(4131)));
+            assert_eq!(
+                (found.alpha_port, found.delta_port),
+                (Some(4130), Some(4131))
+            );
         }
         let one = BTreeMap::from([(ChainId::Delta, 4131)]);
         let found = Candidate::read(&record(1, "192.0.2.7", &one), &GENESIS).unwrap();
@@ -266,7 +272,8 @@ mod tests {
         let identity = Identity::from_seed([1; 32]);
         let mut enr = record(1, "192.0.2.7", &ports());
         assert!(is_of_our_kind(&enr));
-        enr.insert(field::ALPHA_PORT, &0u16, &key_of(&identity)).unwrap();
+        enr.insert(field::ALPHA_PORT, &0u16, &key_of(&identity))
+            .unwrap();
         let read = Candidate::read(&enr, &GENESIS);
         assert_eq!(read, Err(RecordError::Field("quic")));
         let foreign = Enr::builder().build(&key_of(&identity)).unwrap();
