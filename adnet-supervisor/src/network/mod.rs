@@ -57,7 +57,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, keys::PublicKey};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -170,6 +170,7 @@ pub struct Network {
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
     /// One for both chains.
     reputation: Arc<Reputation>,
+    validators: ValidatorKeys,
     book: Arc<AddressBook>,
     discovery: Option<Arc<Discovery>>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
@@ -260,6 +261,7 @@ impl Network {
             peer_id: identity.id(),
             nodes,
             reputation,
+            validators: config.validators,
             book,
             discovery,
             threads: Mutex::new(threads),
@@ -329,6 +331,11 @@ impl Network {
         for node in self.nodes.values() {
             node.end_banned(peer);
         }
+    }
+
+    /// Enters who votes from now on: they have their places, and dial each other.
+    pub fn set_validators(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        self.validators.replace(keys);
     }
 
     /// Tells all peers of the chain, and those that come later, the height of the last block.
