@@ -42,6 +42,7 @@ fn violation(scenario: &Scenario) -> String {
 fn cut(family: Family, wires: Wires) -> Scenario {
     let mut scenario = family.of(1);
     (scenario.cuts[0].from_ms, scenario.cuts[0].to_ms) = (10_000, 40_000);
+    scenario.cuts[0].holds = false;
     Scenario {
         wires,
         busy_ms: 70_000,
