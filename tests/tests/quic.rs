@@ -14,8 +14,8 @@ use std::{
 
 use adnet_common::chain_id::ChainId;
 use adnet_supervisor::network::{
-    ChainNet, Class, Direction, Inbound, Network, NetworkConfig, NetworkError, PeerAddr, PeerId,
-    Receiver, Role,
+    ChainNet, Class, Direction, Inbound, Limits, Network, NetworkConfig, NetworkError, PeerAddr,
+    PeerId, Receiver, Role, ValidatorKeys,
 };
 use prometheus::Registry;
 
@@ -65,10 +65,15 @@ fn config(seed: u8) -> NetworkConfig {
     NetworkConfig {
         node_seed: [seed; 32],
         network_name: "quic-test".into(),
+        network_id: 1,
         genesis: [7; 32],
-        role: Role::Full,
+        validators: ValidatorKeys::default(),
         chains: Vec::new(),
-        max_peers_per_chain: 8,
+        limits: Limits {
+            peers_max: 8,
+            outbound_peers: 0,
+            ..Limits::default()
+        },
     }
 }
 
@@ -77,6 +82,7 @@ fn on(chain: ChainId, socket: UdpSocket, persistent_peers: Vec<PeerAddr>) -> Cha
         chain,
         socket,
         persistent_peers,
+        proof: None,
     }
 }
 

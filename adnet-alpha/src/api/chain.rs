@@ -112,6 +112,11 @@ pub(super) async fn version(State(api): State<Api>) -> ApiResult {
     }))
 }
 
+/// Who is linked to this node on this chain.
+pub(super) async fn peers(State(api): State<Api>) -> ApiResult {
+    Ok(ok(&*api.chain.peers()))
+}
+
 pub(super) async fn supply(State(api): State<Api>) -> ApiResult {
     for _ in 0..SUPPLY_SAMPLES {
         let before = api.snapshot().view.supply;

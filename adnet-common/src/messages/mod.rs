@@ -10,7 +10,7 @@ mod network;
 mod store;
 
 pub use attest::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
-pub use control::{FamilyMsg, MetricsMsg, ProgressMsg, ReadyMsg, StopMsg};
+pub use control::{FamilyMsg, LinkedPeer, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg};
 pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
@@ -121,6 +121,7 @@ messages! {
     31 => ProgressMsg,
     32 => MetricsMsg,
     33 => StopMsg,
+    34 => PeersMsg,
     40 => FinalityMsg,
     41 => AttestationMsg,
     42 => QueryMsg,

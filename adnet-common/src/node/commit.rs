@@ -21,7 +21,7 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        let (height, hash) = (certificate.height, certificate.value);
+        let (height, hash, round) = (certificate.height, certificate.value, certificate.round);
         assert_eq!(
             height,
             self.tip.height + 1,
@@ -83,6 +83,7 @@ impl<A: Application> Node<A> {
         let (snapshot, transactions) = (self.snapshot(), block.body.txs.len());
         outputs.push(Output::Committed {
             snapshot,
+            round,
             transactions,
             equivocations: proved.len(),
         });

@@ -103,6 +103,8 @@ pub enum Output<A: Application> {
     /// A block is durable and applied.
     Committed {
         snapshot: Arc<Snapshot<A>>,
+        /// In which round it was decided; 0 where nothing went wrong.
+        round: u32,
         transactions: usize,
         /// Proofs in it that a validator has signed twice.
         equivocations: usize,

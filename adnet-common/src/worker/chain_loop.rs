@@ -11,10 +11,13 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
+use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
-use crate::messages::{Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg, StopMsg};
+use crate::messages::{
+    Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg, ProgressMsg, StopMsg,
+};
 use crate::node::{Class, Input, Node, NodeFault, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
@@ -84,9 +87,27 @@ impl<A: Application> ChainLoop<A> {
         self.send_outputs()
     }
 
-    /// Whether the supervisor asks to stop.
+    /// Takes one message of the supervisor; tells whether it asks to stop.
     fn take_control(&mut self) -> Result<bool, WorkerFault> {
-        let received = self.links.control_down.receive(|r| r.kind == StopMsg::KIND);
+        let (figures, shared) = (&self.figures, &self.shared);
+        let received = self.links.control_down.receive(|r| match r.kind {
+            StopMsg::KIND => true,
+            PeersMsg::KIND => {
+                match PeersMsg::read(r.payload) {
+                    Ok(PeersMsg { peers }) => {
+                        let report = |peer| PeerReport::new(A::CHAIN, peer);
+                        let peers = Arc::new(peers.into_iter().map(report).collect());
+                        *shared.peers.write().expect("readers do not panic") = peers;
+                    }
+                    Err(_) => figures.bad_messages.inc(),
+                }
+                false
+            }
+            _ => {
+                figures.bad_messages.inc();
+                false
+            }
+        });
         let asked = received
             .map_err(|error| fault("control", error))?
             .unwrap_or(false);
@@ -175,10 +196,12 @@ impl<A: Application> ChainLoop<A> {
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
+                    round,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
+                    self.figures.decided_rounds.observe(f64::from(round));
                     self.publish(snapshot, transactions)?;
                 }
             }
@@ -251,6 +274,7 @@ impl<A: Application> ChainLoop<A> {
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
         self.figures.show(&self.node.status());
+        self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);

@@ -104,6 +104,7 @@ pub fn run_worker<A: Application>(
         snapshot: RwLock::new(node.snapshot()),
         reader: query as _,
         heights: heights_seen,
+        peers: RwLock::default(),
     });
     let handle = ChainHandle {
         inner: Arc::clone(&shared),

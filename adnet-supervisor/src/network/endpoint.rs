@@ -29,7 +29,7 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const STREAMS_BEFORE_HELLO: u32 = 1;
 /// Streams that a linked peer may have open at a time: its hello, one per framed class, and
 /// messages under way.
-const STREAMS_OF_CONFIGURED: u32 = 16;
+const STREAMS_OF_TRUSTED: u32 = 16;
 const STREAMS_OF_UNKNOWN: u32 = 8;
 /// Handshakes that may wait for our attention, and the bytes kept for them.
 const INCOMING_MAX: usize = 64;
@@ -133,9 +133,9 @@ pub fn peer_of(connection: &Connection) -> Option<PeerId> {
 }
 
 /// Widens the limits of a connection whose peer has said an agreeable hello.
-pub fn admit(connection: &Connection, configured: bool) {
-    let streams = match configured {
-        true => STREAMS_OF_CONFIGURED,
+pub fn admit(connection: &Connection, trusted: bool) {
+    let streams = match trusted {
+        true => STREAMS_OF_TRUSTED,
         false => STREAMS_OF_UNKNOWN,
     };
     connection.set_send_window(send_window_bytes(streams));

@@ -166,7 +166,7 @@ async fn place_for<'a>(
     link: &Link,
     len: usize,
 ) -> Option<SemaphorePermit<'a>> {
-    if len <= LARGE_BYTES || node.links.is_configured(&link.peer) {
+    if len <= LARGE_BYTES || node.links.is_trusted(link) {
         return None;
     }
     let place = node.unknown_transfers.acquire().await;

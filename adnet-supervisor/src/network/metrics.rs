@@ -31,6 +31,7 @@ impl DropCause {
 
 pub struct Metrics {
     peers: IntGaugeVec,
+    links: IntGaugeVec,
     bytes: IntCounterVec,
     messages: IntCounterVec,
     dropped: IntCounterVec,
@@ -49,9 +50,13 @@ impl Metrics {
         let opts = Opts::new("adnet_network_peers", "Linked peers");
         let peers = IntGaugeVec::new(opts, &["chain"])?;
         registry.register(Box::new(peers.clone()))?;
+        let opts = Opts::new("adnet_network_links", "Linked peers by who dialled whom");
+        let links = IntGaugeVec::new(opts, &["chain", "direction"])?;
+        registry.register(Box::new(links.clone()))?;
         let flow = ["chain", "class", "direction"];
         Ok(Self {
             peers,
+            links,
             bytes: counter(
                 "adnet_network_message_bytes_total",
                 "Bytes of messages exchanged with peers, without the transport's own",
@@ -88,6 +93,8 @@ impl Metrics {
         ChainMetrics {
             chain,
             peers: self.peers.with_label_values(&[chain.name()]),
+            inbound: self.links.with_label_values(&[chain.name(), "inbound"]),
+            outbound: self.links.with_label_values(&[chain.name(), "outbound"]),
             received: flow("in"),
             sent: flow("out"),
             dropped: self.dropped.clone(),
@@ -112,6 +119,8 @@ impl Flow {
 pub struct ChainMetrics {
     chain: ChainId,
     peers: IntGauge,
+    inbound: IntGauge,
+    outbound: IntGauge,
     received: [Flow; Class::ALL.len()],
     sent: [Flow; Class::ALL.len()],
     dropped: IntCounterVec,
@@ -119,8 +128,10 @@ pub struct ChainMetrics {
 }
 
 impl ChainMetrics {
-    pub fn set_peers(&self, count: usize) {
-        self.peers.set(count as i64);
+    pub fn set_peers(&self, inbound: usize, outbound: usize) {
+        self.peers.set((inbound + outbound) as i64);
+        self.inbound.set(inbound as i64);
+        self.outbound.set(outbound as i64);
     }
 
     pub fn received(&self, class: Class, bytes: usize) {

@@ -27,6 +27,7 @@ mod frame;
 mod hello;
 mod identity;
 mod inbound;
+mod limits;
 mod link;
 mod metrics;
 mod node;
@@ -36,7 +37,9 @@ mod rate;
 mod refusal;
 mod reputation;
 mod session;
+mod subnet;
 mod tls;
+mod validators;
 
 #[cfg(test)]
 mod tests;
@@ -58,8 +61,10 @@ pub use class::Class;
 pub use error::NetworkError;
 pub use hello::{PROTOCOL_VERSION, Role};
 pub use identity::PeerId;
+pub use limits::Limits;
 pub use refusal::Refusal;
 pub use reputation::Offence;
+pub use validators::{ValidatorKeys, ValidatorProof};
 
 use delivery::DeliveryThread;
 use identity::Identity;
@@ -78,14 +83,16 @@ pub struct NetworkConfig {
     pub node_seed: [u8; 32],
     /// Part of the ALPN: 1 to 64 bytes of `[a-z0-9-]`.
     pub network_name: String,
+    /// The number of the network, a part of what validators sign.
+    pub network_id: u32,
     /// Hash of the genesis file. Peers with another one are refused.
     pub genesis: [u8; 32],
-    /// What this node tells its peers that it is.
-    pub role: Role,
+    /// Who votes; the handle may be given another set while the network runs.
+    pub validators: ValidatorKeys,
     /// At most one entry per chain.
     pub chains: Vec<ChainNet>,
-    /// Links per chain, persistent peers included; these always have their place.
-    pub max_peers_per_chain: usize,
+    /// For each chain.
+    pub limits: Limits,
 }
 
 /// One chain's endpoint.
@@ -95,6 +102,8 @@ pub struct ChainNet {
     pub socket: UdpSocket,
     /// Dialled for ever, with back-off. The node itself in this list is skipped.
     pub persistent_peers: Vec<PeerAddr>,
+    /// Of a validator's node: the proof for this chain.
+    pub proof: Option<ValidatorProof>,
 }
 
 /// A message from a peer, within its class's size bound and otherwise unjudged.
@@ -246,7 +255,7 @@ impl Network {
             let links = node.links.all();
             links
                 .into_iter()
-                .map(move |link| link.info(chain, node.score(&link.peer)))
+                .map(move |link| link.info(chain, node.role_of(&link), node.score(&link.peer)))
                 .collect::<Vec<_>>()
         };
         self.nodes.iter().flat_map(of_chain).collect()

@@ -13,15 +13,16 @@ use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 
 use super::{
-    ChainNet, Inbound, NetworkConfig,
+    ChainNet, Direction, Inbound, NetworkConfig,
     address::PeerAddr,
-    admission::Admission,
+    admission::{Admission, Identities},
     class::Class,
     delivery::{Delivery, DeliveryThread},
     endpoint::QuicEndpoint,
     error::{LinkError, NetworkError},
     hello::{Hello, PROTOCOL_VERSION, Role},
     identity::{Identity, PeerId, Short},
+    limits::Limits,
     link::{Link, LinkTable},
     metrics::{ChainMetrics, DropCause},
     queue::Pushed,
@@ -29,6 +30,7 @@ use super::{
     refusal::{By, Refusal},
     reputation::{Offence, Reputation},
     unix_ms,
+    validators::{ValidatorKeys, ValidatorProof},
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -42,9 +44,11 @@ const LOG_RATE_PER_S: u32 = 1;
 /// What every peer must agree to, the same on both chains.
 pub struct Terms {
     network_name: String,
+    network_id: u32,
     genesis: [u8; 32],
-    role: Role,
-    peers_max: usize,
+    limits: Limits,
+    validators: ValidatorKeys,
+    identities: Arc<Identities>,
     reputation: Arc<Reputation>,
 }
 
@@ -57,9 +61,11 @@ impl Terms {
         }
         Ok(Self {
             network_name: name.clone(),
+            network_id: config.network_id,
             genesis: config.genesis,
-            role: config.role,
-            peers_max: config.max_peers_per_chain,
+            limits: config.limits,
+            validators: config.validators.clone(),
+            identities: Arc::default(),
             reputation,
         })
     }
@@ -82,9 +88,15 @@ pub struct ChainNode {
     pub tip: watch::Sender<u64>,
     /// See [`UNKNOWN_TRANSFERS_MAX`].
     pub unknown_transfers: Semaphore,
+    /// Connections of each key, on both chains together.
+    pub identities: Arc<Identities>,
+    pub limits: Limits,
+    pub validators: ValidatorKeys,
     reputation: Arc<Reputation>,
+    network_id: u32,
     genesis: [u8; 32],
-    role: Role,
+    /// Ours, if we are a validator's node.
+    proof: Option<ValidatorProof>,
     log_rate: Mutex<TokenBucket>,
 }
 
@@ -112,15 +124,19 @@ impl ChainNode {
             chain,
             us,
             quic,
-            admission: Admission::new(configured.len()),
-            links: LinkTable::new(us, configured, terms.peers_max),
+            admission: Admission::new(configured.len(), &terms.limits),
+            links: LinkTable::new(us, configured, terms.validators.clone(), &terms.limits),
             delivery,
             metrics,
             tip: watch::Sender::new(0),
             unknown_transfers: Semaphore::new(UNKNOWN_TRANSFERS_MAX),
+            identities: terms.identities.clone(),
+            limits: terms.limits,
+            validators: terms.validators.clone(),
             reputation: terms.reputation.clone(),
+            network_id: terms.network_id,
             genesis: terms.genesis,
-            role: terms.role,
+            proof: net.proof,
             log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
         });
         Ok((node, thread, peers))
@@ -133,8 +149,40 @@ impl ChainNode {
             chain: self.chain,
             genesis: self.genesis,
             tip_height: *self.tip.borrow(),
-            role: self.role,
+            proof: self.proof,
         }
+    }
+
+    /// Judges a peer's hello by ours.
+    pub fn judge_hello(&self, bytes: &[u8], peer: &PeerId) -> Result<Hello, Refusal> {
+        Hello::receive(bytes, &self.hello(), self.network_id, peer)
+    }
+
+    /// Whether we are the node of a validator that votes at present.
+    pub fn is_validator(&self) -> bool {
+        self.proof
+            .is_some_and(|proof| self.validators.contains(&proof.key))
+    }
+
+    /// What a linked peer has proved to be.
+    pub fn role_of(&self, link: &Link) -> Role {
+        match self.links.is_validator(link) {
+            true => Role::Validator,
+            false => Role::Full,
+        }
+    }
+
+    /// Brings the figures of the links up to date.
+    pub fn show_peers(&self) {
+        let links = self.links.all();
+        let of = |direction| {
+            links
+                .iter()
+                .filter(|link| link.direction == direction)
+                .count()
+        };
+        let (inbound, outbound) = (of(Direction::Inbound), of(Direction::Outbound));
+        self.metrics.set_peers(inbound, outbound);
     }
 
     pub fn local_address(&self) -> Option<SocketAddr> {
@@ -173,7 +221,8 @@ impl ChainNode {
         let chain = self.chain;
         if let Some((by, reason)) = error.refusal() {
             self.metrics.refused(by, reason);
-            if reason == Refusal::ShuttingDown || reason == Refusal::Duplicate {
+            let is_usual = [Refusal::ShuttingDown, Refusal::Duplicate, Refusal::Feeler];
+            if is_usual.contains(&reason) {
                 tracing::debug!(%chain, %address, %error, "connection ended");
                 return;
             }

@@ -12,6 +12,7 @@ mod services;
 mod shared;
 mod slot;
 mod supervise;
+mod watch;
 pub mod worker;
 
 use crate::logging::{self, LogIdentity};

@@ -5,13 +5,15 @@
 
 use super::events::{Event, Events};
 use super::services::{self, StoreService};
-use crate::control::{ControlError, ControlServer, PeerReport};
+use super::watch::Watch;
+use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
-use crate::network::{ChainNet, Network, NetworkConfig, PeerAddr, Role};
+use crate::network::{ChainNet, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
 use crate::topology::{SEGMENT_PREFIX, Topology};
+use adnet_common::api::PeerReport;
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::{ChainConfig, Config};
 use adnet_common::genesis::Genesis;
@@ -30,12 +32,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Links per chain at most.
-const PEERS_MAX: usize = 64;
 /// How long a peer's message waits for room in a worker's ring: its peers are slowed down meanwhile.
 const INBOUND_PATIENCE: Duration = Duration::from_millis(500);
 
-type SharedSender = Arc<Mutex<Sender>>;
+pub(super) type SharedSender = Arc<Mutex<Sender>>;
 
 /// Everything a running node shares over the lives of its workers.
 pub struct Shared {
@@ -151,7 +151,7 @@ impl Shared {
             config,
             &genesis,
             chains,
-            validator,
+            signer.as_deref(),
             &registry,
             network_down,
         )?);
@@ -192,6 +192,14 @@ impl Shared {
                 services::outbound(chain, outbound, &for_outbound, stop);
             })?);
         }
+        let watch = Watch {
+            state: Arc::clone(&state),
+            network: Arc::clone(&network),
+            workers: control_down.clone(),
+        };
+        threads.push(start("watch".to_owned(), &stop, move |stop| {
+            watch.run(stop)
+        })?);
         Ok(Shared {
             genesis,
             state,
@@ -268,7 +276,7 @@ fn start_control(
         peers
             .unwrap_or_default()
             .into_iter()
-            .map(PeerReport::from)
+            .map(|info| PeerReport::new(info.chain, info.into()))
             .collect()
     };
     let events = events.clone();
@@ -315,16 +323,31 @@ fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Res
     Ok((Some(Arc::new(signer)), Some(public)))
 }
 
+fn limits(config: &Config) -> Limits {
+    let of = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
+    let network = &config.network;
+    Limits {
+        is_private: network.private,
+        peers_max: of(network.max_peers),
+        outbound_peers: of(network.outbound_peers),
+        outbound_per_subnet: of(network.outbound_per_subnet),
+        outbound_per_region: of(network.outbound_per_region),
+        per_address_max: of(network.max_per_address),
+        per_subnet_max: of(network.max_per_subnet),
+    }
+}
+
 fn start_network(
     config: &Config,
     genesis: &Genesis,
     chains: &[ChainId],
-    validator: Option<PublicKey>,
+    signer: Option<&LocalSigner>,
     registry: &Registry,
     down: BTreeMap<ChainId, SharedSender>,
 ) -> anyhow::Result<Network> {
     let keys = KeyDir::of(&config.node.data_dir);
     let key = keys.load_kind(NODE_KEY_NAME, KeyKind::Node)?;
+    let peer = key.ed25519_public().expect("a node key is an ed25519 key");
     let chain_net = |chain: &ChainId| {
         let settings = chain_config(config, *chain);
         let socket = UdpSocket::bind(settings.p2p_listen).with_context(|| {
@@ -342,19 +365,17 @@ fn start_network(
             chain: *chain,
             socket,
             persistent_peers,
+            proof: signer.map(|signer| signer.prove_peer(*chain, &peer.0)),
         })
     };
     let network = NetworkConfig {
         node_seed: *key.expose(),
         network_name: genesis.network_name.clone(),
+        network_id: genesis.network_id,
         genesis: genesis.hash().0,
-        role: if validator.is_some() {
-            Role::Validator
-        } else {
-            Role::Full
-        },
+        validators: ValidatorKeys::new(genesis.validators.iter().map(|v| v.public_key)),
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
-        max_peers_per_chain: PEERS_MAX,
+        limits: limits(config),
     };
     let receiver = move |message: crate::network::Inbound| {
         let Some(sender) = down.get(&message.chain) else {

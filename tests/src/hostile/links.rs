@@ -5,8 +5,9 @@ use super::network::aligned;
 use super::{Decoder, Group, History};
 use adnet_common::messages::{
     AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg, GotMsg,
-    Message, MetricsMsg, NetworkInMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, QueryMsg,
-    ReadyMsg, ReplyMsg, ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, WalMsg,
+    LinkedPeer, Message, MetricsMsg, NetworkInMsg, NetworkOutMsg, PageMsg, PeerMsg, PeersMsg,
+    ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg, ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg,
+    WalMsg,
 };
 use adnet_common::store::{Family, Write};
 
@@ -188,6 +189,24 @@ fn control_and_network() -> Vec<Decoder> {
                     help: "Height of the last committed block.".to_owned(),
                     kind: 1,
                     lines: vec!["adnet_chain_height 3".to_owned()],
+                }],
+            }
+        ),
+        message!(
+            "PeersMsg",
+            PeersMsg,
+            PeersMsg {
+                peers: vec![LinkedPeer {
+                    peer: [1; 32],
+                    address: "10.0.0.1:4130".into(),
+                    is_inbound: true,
+                    is_validator: false,
+                    height: 9,
+                    connected_unix_ms: 1,
+                    round_trip_us: 2,
+                    bytes_in: 3,
+                    bytes_out: 4,
+                    score: -1.5,
                 }],
             }
         ),
