@@ -155,16 +155,27 @@ impl Cluster {
     fn await_recovery(&mut self, what: &What, ended: Instant) {
         let nodes: Vec<&TestNode> = self.nodes.iter().collect();
         let at_end = heights(&nodes);
-        for (place, chain) in ChainId::ALL.into_iter().enumerate() {
-            let of_chain = at_end.iter().map(|node| node[place]);
-            let highest = of_chain.max().expect("a network has nodes");
-            let (mut decided, mut behind) = (None, nodes.clone());
-            while !behind.is_empty() {
+        let mut open: Vec<Open> = ChainId::ALL
+            .into_iter()
+            .enumerate()
+            .map(|(place, chain)| Open {
+                chain,
+                highest: at_end.iter().map(|node| node[place]).max().unwrap_or(0),
+                decided: None,
+                behind: nodes.clone(),
+            })
+            .collect();
+        while !open.is_empty() {
+            for Open {
+                chain,
+                highest,
+                decided,
+                behind,
+            } in &mut open
+            {
                 behind.retain(|node| {
-                    let has = node
-                        .api(chain)
-                        .height()
-                        .is_ok_and(|height| height > highest);
+                    let height = node.api(*chain).height();
+                    let has = height.is_ok_and(|height| height > *highest);
                     if has {
                         decided.get_or_insert_with(|| ended.elapsed());
                     }
@@ -172,20 +183,31 @@ impl Cluster {
                 });
                 let waited = ended.elapsed();
                 assert!(
-                    waited < bound(chain),
+                    waited < bound(*chain),
                     "{chain} does not go on after {what:?}: {} nodes have no block above {highest} \
                      after {waited:?}",
                     behind.len()
                 );
-                thread::sleep(Duration::from_millis(10));
             }
-            let recovery = Recovery {
-                what: what.clone(),
-                chain,
-                decided: decided.expect("every node has it"),
-                level: ended.elapsed(),
-            };
-            self.recoveries.push(recovery);
+            let level = ended.elapsed();
+            for done in open.extract_if(.., |open| open.behind.is_empty()) {
+                self.recoveries.push(Recovery {
+                    what: what.clone(),
+                    chain: done.chain,
+                    decided: done.decided.expect("every node has it"),
+                    level,
+                });
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A chain that has not recovered yet.
+struct Open<'a> {
+    chain: ChainId,
+    /// The highest block that any node had when the perturbation ended.
+    highest: u64,
+    decided: Option<Duration>,
+    behind: Vec<&'a TestNode>,
 }

@@ -2,10 +2,12 @@
 //! has no quorum decides nothing, all go on in time, and what is sent to any node is final on all.
 //!
 //! `ADNET_CLUSTER_TIMES=10` repeats each perturbation ten times as often; `ADNET_CLUSTER_SEED`
-//! changes the moments.
+//! changes the moments. `ADNET_CLUSTER_LONG=1` adds a cut of minutes.
+
+mod large_body;
 
 use adnet_tests::cluster::{Manifest, Outcome, run};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// One network at a time: each has a dozen processes or more.
 static ONE: Mutex<()> = Mutex::new(());
@@ -14,9 +16,13 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|n| n.parse().ok())
 }
 
+/// A test that has failed leaves nothing behind that the next one could stumble over.
+fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 fn played(name: &str) -> Outcome {
-    // A test that has failed leaves nothing behind that the next one could stumble over.
-    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let mut manifest = Manifest::named(name);
     if let Some(seed) = setting("ADNET_CLUSTER_SEED") {
         manifest.seed = seed;
@@ -65,4 +71,14 @@ fn four_bear_kills_pauses_and_restarts() {
 #[test]
 fn seven_bear_two_that_are_away() {
     played("seven");
+}
+
+/// Takes minutes, and runs with `ADNET_CLUSTER_LONG=1` only: by then nodes dial each other with the
+/// longest pauses.
+#[test]
+fn a_long_cut_is_healed_as_soon_as_a_short_one() {
+    match setting("ADNET_CLUSTER_LONG") {
+        Some(_) => drop(played("long-cut")),
+        None => println!("left out: it takes minutes, set ADNET_CLUSTER_LONG=1"),
+    }
 }
