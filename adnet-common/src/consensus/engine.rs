@@ -6,7 +6,7 @@ use super::domain::Domain;
 use super::effects::{Io, SPILL_BYTES};
 use super::event::{Action, Event, HaltReason, Origin, TimeMs};
 use super::evidence::Equivocation;
-use super::message::Inner;
+use super::message::{Inner, Message};
 use super::sign::{PENDING_BYTES_MAX, Signer, WalEntry};
 use super::timeouts::Timeouts;
 use super::validators::{VALIDATORS_MAX, ValidatorSet};
@@ -31,7 +31,7 @@ const QUEUE_MAX: usize = 1024;
 const QUEUED_ENTRY_BYTES_MAX: usize = 192;
 
 // What may be pending at a signature: what the last step left, and either the queue of a height
-// that starts or the votes of one certificate.
+// that starts, or what came before the first one, or the votes of one certificate.
 const _: () = assert!(VALIDATORS_MAX < QUEUE_MAX);
 const _: () = assert!(SPILL_BYTES + QUEUE_MAX * QUEUED_ENTRY_BYTES_MAX <= PENDING_BYTES_MAX);
 
@@ -39,6 +39,9 @@ const _: () = assert!(SPILL_BYTES + QUEUE_MAX * QUEUED_ENTRY_BYTES_MAX <= PENDIN
 pub struct Engine {
     /// Made by the first `StartHeight`; nothing is processed before that.
     core: Option<State<Ctx>>,
+    /// What came before that: peers whose clocks are ahead have begun the height already, and they
+    /// do not say it again.
+    early: Vec<Message>,
     io: Io,
     /// Set for good by the first failure: the core may have stopped in mid-transition.
     halted: bool,
@@ -50,6 +53,7 @@ impl Engine {
         let io = Io::new(validator, domain, timeouts);
         Self {
             core: None,
+            early: Vec::new(),
             io,
             halted: false,
         }
@@ -108,7 +112,14 @@ impl Engine {
                 validators,
                 wal,
             } => {
-                return self.start_height(height, validators, wal, signer);
+                self.start_height(height, validators, wal, signer)?;
+                return self.take_early(signer);
+            }
+            Event::Message(message) if self.core.is_none() => {
+                if self.early.len() < QUEUE_MAX {
+                    self.early.push(message);
+                }
+                return Ok(());
             }
             other => self.input(other),
         };
@@ -116,6 +127,16 @@ impl Engine {
             Some(input) => self.process(input, signer),
             None => Ok(()),
         }
+    }
+
+    /// Hands what came before the first height to the core.
+    fn take_early(&mut self, signer: &mut dyn Signer) -> Result<(), HaltReason> {
+        for message in std::mem::take(&mut self.early) {
+            if let Some(input) = self.input(Event::Message(message)) {
+                self.process(input, signer)?;
+            }
+        }
+        Ok(())
     }
 
     /// Turns an event into the core's input; `None` for what is late, early or unasked for.
@@ -290,7 +311,7 @@ impl Engine {
         let own_value = building.and_then(|round| own_values.get(&round).copied());
         self.io.out.retain(|action| match action {
             Action::BuildBlock { round, .. } => Some(*round) == building && own_value.is_none(),
-            Action::NeedBlock(block) => !judged.contains(&(block.round, block.hash)),
+            Action::NeedBlock { block, .. } => !judged.contains(&(block.round, block.hash)),
             _ => true,
         });
         if let (Some(round), Some(hash)) = (building, own_value) {

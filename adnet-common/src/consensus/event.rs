@@ -82,7 +82,12 @@ pub enum Action {
     /// A genuine proposal of the open height names this block: obtain the body, store it durably,
     /// judge it, answer [`Event::Block`] with [`Origin::Consensus`]. May name the same hash again
     /// for another round.
-    NeedBlock(BlockRef),
+    NeedBlock {
+        block: BlockRef,
+        /// Whether nobody has proposed it in an earlier round: a block that a quorum has prevoted
+        /// may be proposed again, by another validator and at a later time than its own.
+        is_new: bool,
+    },
     /// An older value is proposed again: send its body to all once more, for this round.
     Restream(BlockRef),
     /// The certificate is good. Check that the body hashes to it, store the body durably, answer

@@ -60,8 +60,8 @@ impl<A: Application> Node<A> {
                     });
                 }
             }
-            Action::NeedBlock(block) => {
-                self.needed.insert(block);
+            Action::NeedBlock { block, is_new } => {
+                self.needed.insert(block, is_new);
                 events.extend(self.answer_needed(now_ms, host)?);
             }
             Action::Restream(block) => self.spread(&block.hash, outputs),
@@ -161,14 +161,15 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
     ) -> Result<Vec<Event>, NodeFault> {
         let here = |block: &BlockRef| self.bodies.known.contains_key(&block.hash);
-        let ready: Vec<BlockRef> = self.needed.iter().copied().filter(here).collect();
+        let ready: Vec<BlockRef> = self.needed.keys().copied().filter(here).collect();
         let mut events = Vec::with_capacity(ready.len());
         for block in ready {
-            self.needed.remove(&block);
+            let is_new = self.needed.remove(&block).expect("it was listed above");
             if block.height != self.tip.height + 1 {
                 continue;
             }
-            let valid = self.judge(now_ms, &block.hash, block.proposer.0, host)?;
+            let new_from = is_new.then_some(block.proposer.0);
+            let valid = self.judge(now_ms, &block.hash, new_from, host)?;
             let origin = Origin::Consensus;
             events.push(Event::Block {
                 block,

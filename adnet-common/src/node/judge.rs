@@ -25,7 +25,7 @@ impl<A: Application> Node<A> {
     ) -> Result<Option<Hash>, NodeFault> {
         if let Some(hash) = self.bodies.built.get(&round).copied() {
             let proposer = self.validator.expect("only a validator proposes");
-            let is_valid = self.judge(now_ms, &hash, proposer.0, host)?;
+            let is_valid = self.judge(now_ms, &hash, Some(proposer.0), host)?;
             return Ok(is_valid.then_some(hash));
         }
         let height = self.tip.height + 1;
@@ -102,13 +102,18 @@ impl<A: Application> Node<A> {
         }
     }
 
-    /// Whether the block `hash`, which must be known, may follow the tip when `proposer` proposes
-    /// it. Executes it the first time.
+    /// Whether the block `hash`, which must be known, may follow the tip. Executes it the first time.
+    ///
+    /// `new_from` proposes it for the first time, and then the block must name this validator and be
+    /// on our clock's schedule. One that is proposed again, after a quorum has prevoted it, was held
+    /// against both then, and is valid whoever proposes it and whenever: a validator that was away
+    /// in that round must come to the same verdict as the others, or a network that needs its vote
+    /// stands still.
     pub(super) fn judge(
         &mut self,
         now_ms: u64,
         hash: &Hash,
-        proposer: [u8; 32],
+        new_from: Option<[u8; 32]>,
         host: &mut dyn Host,
     ) -> Result<bool, NodeFault> {
         let candidate = self
@@ -116,30 +121,23 @@ impl<A: Application> Node<A> {
             .known
             .get(hash)
             .expect("a judged block is known");
+        let header = &candidate.block.header;
+        let height = header.height;
+        let offered = match new_from {
+            Some(proposer) => self.check_offer(now_ms, header, proposer),
+            None => Ok(()),
+        };
+        if let Err(error) = offered {
+            let chain = A::CHAIN;
+            tracing::warn!(%chain, height, %hash, %error, "a block is not proposed as it should be");
+            return Ok(false);
+        }
         match &candidate.verdict {
             Verdict::Valid(_) => return Ok(true),
             Verdict::Invalid => return Ok(false),
             Verdict::Unknown => {}
         }
-        let header = &candidate.block.header;
-        let in_time = self
-            .cadence
-            .accepts(self.tip.time_ms, header.time_ms, now_ms);
-        let outcome = if header.proposer != proposer {
-            Err(InvalidBlock::new(
-                "WRONG_PROPOSER",
-                "another validator proposes here",
-            ))
-        } else if !in_time {
-            Err(InvalidBlock::new(
-                "WRONG_TIME",
-                "the time is not on the schedule",
-            ))
-        } else {
-            self.execute(&candidate.block, host)?
-        };
-        let height = header.height;
-        let verdict = match outcome {
+        let verdict = match self.execute(&candidate.block, host)? {
             Ok(executed) => Verdict::Valid(Box::new(executed)),
             Err(error) => {
                 let chain = A::CHAIN;
@@ -151,6 +149,25 @@ impl<A: Application> Node<A> {
         let candidate = self.bodies.known.get_mut(hash).expect("known above");
         candidate.verdict = verdict;
         Ok(is_valid)
+    }
+
+    /// What a block that is proposed for the first time owes to the moment and to its proposer.
+    fn check_offer(
+        &self,
+        now_ms: u64,
+        header: &Header,
+        proposer: [u8; 32],
+    ) -> Result<(), InvalidBlock> {
+        if header.proposer != proposer {
+            let why = "another validator proposes here";
+            return Err(InvalidBlock::new("WRONG_PROPOSER", why));
+        }
+        let tip_ms = self.tip.time_ms;
+        if !self.cadence.accepts(tip_ms, header.time_ms, now_ms) {
+            let why = "the time is not on the schedule";
+            return Err(InvalidBlock::new("WRONG_TIME", why));
+        }
+        Ok(())
     }
 
     /// Executes a block on the tip's state and checks every commitment of its header but the time.

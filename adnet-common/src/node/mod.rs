@@ -42,7 +42,7 @@ use crate::mempool::{Mempool, MempoolLimits};
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
 use evidence::EvidencePool;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use sync::Sync;
 use timers::{Timer, Timers};
@@ -86,8 +86,9 @@ pub struct Node<A: Application> {
     /// The height that consensus works on.
     open: Option<u64>,
     bodies: Bodies<A>,
-    /// Blocks that a genuine proposal of the open height names and that were not judged yet.
-    needed: BTreeSet<BlockRef>,
+    /// Blocks that a genuine proposal of the open height names and that were not judged yet, and
+    /// whether they were proposed for the first time.
+    needed: BTreeMap<BlockRef, bool>,
     sibling: Arc<Sibling>,
     evidence: EvidencePool,
     queries: Queries,

@@ -23,13 +23,15 @@ use super::{
     tls::Presented,
 };
 
-/// The shortest and the longest pause between two dials; jitter adds up to a half.
+/// The shortest and the longest pause between two dials; jitter adds up to a half. Peers are few and
+/// a dial is one datagram, and while these pauses last a network that was cut apart stands still: with
+/// the time-out of a handshake that began too early, it is whole again within 10 s.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(20);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// A link that has lasted so long was a good one: the pauses begin anew.
 const GOOD_LINK: Duration = Duration::from_secs(10);
 
-/// Pauses that double from 1 s to 20 s, each stretched at random by up to a half, so that the
+/// Pauses that double from 1 s to 3 s, each stretched at random by up to a half, so that the
 /// nodes of a network that lost the same peer do not come back at once.
 struct BackOff {
     next: Duration,

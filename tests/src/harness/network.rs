@@ -160,7 +160,7 @@ impl TestNode {
         }
     }
 
-    fn public_key(&self, name: &str, kind: KeyKind) -> PublicKey {
+    pub(super) fn public_key(&self, name: &str, kind: KeyKind) -> PublicKey {
         let key = KeyDir::of(self.data_dir()).load_kind(name, kind);
         let key = key.expect("init made the keys").ed25519_public();
         key.expect("keys of a node are ed25519 keys")

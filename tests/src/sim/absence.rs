@@ -77,7 +77,7 @@ impl Simulation {
                 Absence::Killed if outage.from_ms == at_ms => self.kill(machine),
                 Absence::Killed if outage.to_ms == at_ms => {
                     self.machines[machine].is_down = false;
-                    for chain in ChainId::ALL {
+                    for chain in self.scenario.chains() {
                         self.later(1, Place { machine, chain }, Event::Restart);
                     }
                 }
@@ -93,8 +93,9 @@ impl Simulation {
         }
         if self.is_quiet || self.scenario.promises_progress() {
             let quorum = self.scenario.calm_quorum(at_ms);
+            let ends = self.scenario.ends_trouble(at_ms);
             self.oracle
-                .owe(quorum.as_ref(), self.scenario.ends_trouble(at_ms));
+                .owe(self.scenario.chains(), quorum.as_ref(), ends);
         }
     }
 

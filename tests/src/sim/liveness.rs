@@ -57,6 +57,7 @@ impl Liveness {
     pub fn owes(
         &mut self,
         now_ms: u64,
+        chains: impl Iterator<Item = ChainId>,
         quorum: Option<&BTreeSet<usize>>,
         ends_trouble: bool,
         height: impl Fn(ChainId) -> u64,
@@ -64,7 +65,7 @@ impl Liveness {
     ) {
         self.owing.clear();
         let Some(quorum) = quorum else { return };
-        for chain in ChainId::ALL {
+        for chain in chains {
             let height = height(chain);
             let is_behind = |m: &usize| shown(*m, chain).is_none_or(|shown| shown < height);
             let behind: BTreeSet<usize> = quorum.iter().copied().filter(is_behind).collect();

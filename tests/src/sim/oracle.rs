@@ -79,11 +79,16 @@ impl Oracle {
     }
 
     /// From now on `quorum`, if there is one, owes progress.
-    pub fn owe(&mut self, quorum: Option<&BTreeSet<usize>>, ends_trouble: bool) {
+    pub fn owe(
+        &mut self,
+        chains: impl Iterator<Item = ChainId>,
+        quorum: Option<&BTreeSet<usize>>,
+        ends_trouble: bool,
+    ) {
         let mut liveness = std::mem::take(&mut self.liveness);
         let height = |chain| self.height(chain);
         let shown = |machine, chain| self.shown(machine, chain);
-        liveness.owes(self.now_ms, quorum, ends_trouble, height, shown);
+        liveness.owes(self.now_ms, chains, quorum, ends_trouble, height, shown);
         self.liveness = liveness;
     }
 

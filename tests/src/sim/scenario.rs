@@ -4,6 +4,7 @@
 use super::disk::Honesty;
 use super::host::Crash;
 use super::trouble::{Cut, Outage, Wires};
+use adnet_common::chain_id::ChainId;
 use serde::{Deserialize, Serialize};
 
 /// When machines die.
@@ -30,6 +31,8 @@ pub struct Scenario {
     pub twins: usize,
     /// Virtual time with clients and troubles. After it, what is on the way must arrive.
     pub busy_ms: u64,
+    /// The one chain that runs, if not both do.
+    pub only: Option<ChainId>,
     /// Whether clients send transactions.
     pub has_clients: bool,
     /// Percent of network and ring messages that are lost, and that come twice.
@@ -63,6 +66,7 @@ impl Scenario {
             validators: 1,
             twins: 0,
             busy_ms,
+            only: None,
             has_clients: true,
             lost_percent: 0,
             doubled_percent: 0,
@@ -79,6 +83,13 @@ impl Scenario {
             cuts: Vec::new(),
             outages: Vec::new(),
         }
+    }
+
+    /// The chains that run.
+    pub fn chains(&self) -> impl Iterator<Item = ChainId> + use<> {
+        let only = self.only;
+        let runs = move |chain: &ChainId| only.is_none_or(|only| only == *chain);
+        ChainId::ALL.into_iter().filter(runs)
     }
 
     /// Validators and twins.

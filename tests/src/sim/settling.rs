@@ -7,8 +7,12 @@ impl Simulation {
     /// Everything that was accepted is in a block, all machines have all blocks, and nothing is
     /// between the chains.
     pub fn is_settled(&self) -> bool {
-        let Some((alpha, delta)) = self.oracle.supplies() else {
-            return false;
+        let is_exchanged = match (self.scenario.only, self.oracle.supplies()) {
+            (Some(_), _) => true,
+            (None, None) => false,
+            (None, Some((alpha, delta))) => {
+                alpha.last_sent == delta.last_consumed && delta.last_sent == alpha.last_consumed
+            }
         };
         let is_level = |chain| {
             let height = Some(self.oracle.height(chain));
@@ -17,9 +21,8 @@ impl Simulation {
         self.clients
             .iter()
             .all(|client| client.outstanding.is_none())
-            && alpha.last_sent == delta.last_consumed
-            && delta.last_sent == alpha.last_consumed
-            && ChainId::ALL.into_iter().all(is_level)
+            && is_exchanged
+            && self.scenario.chains().all(is_level)
             && self.validators_are_settled()
     }
 

@@ -1,7 +1,6 @@
 //! Networks of real validators on one machine: what any of them is given is final on all, blocks are
 //! the same everywhere, and a network goes on while more than two thirds of the power do.
 
-mod agreement;
 mod discovery;
 mod flood;
 mod line;
@@ -13,9 +12,9 @@ use std::{
 };
 
 use adnet_common::chain_id::ChainId;
+use adnet_tests::cluster::agreement::{self, assert_same_blocks, await_growth, height};
 use adnet_tests::harness::{Options, Signal, TestNode, eventually, workers_of};
 use adnet_tests::sim::Random;
-use agreement::{assert_same_blocks, await_growth, height};
 use serde_json::Value;
 
 fn options() -> Options {

@@ -259,7 +259,7 @@ impl Network {
                 };
                 self.push(i, life, 20, What::Event(event));
             }
-            Action::NeedBlock(block) => {
+            Action::NeedBlock { block, .. } => {
                 let after_ms = 5 + self.rng.below(30);
                 let event = Event::Block {
                     block,

@@ -56,7 +56,7 @@ fn bodies_that_nobody_asked_for_cannot_crowd_out_the_real_one() {
     let out = b.step(Event::Message(b.proposal(0, C)));
     assert!(has(
         &out,
-        |a| matches!(a, Action::NeedBlock(block) if *block == b.block(0, C))
+        |a| matches!(a, Action::NeedBlock { block, .. } if *block == b.block(0, C))
     ));
     assert!(votes(&out).is_empty(), "no vote before the body is judged");
     let out = b.step(b.judged(0, C));
