@@ -66,7 +66,8 @@ impl Stimulus {
     fn event(self, wait_ms: u64) -> Option<Event> {
         match self {
             Stimulus::Tick => None,
-            Stimulus::Network { .. } if wait_ms > KEPT_ASLEEP_MS => None,
+            Stimulus::Network { .. } | Stimulus::Gossip { .. } if wait_ms > KEPT_ASLEEP_MS => None,
+            Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
             Stimulus::Sibling(exchange) => Some(Event::Sibling(exchange)),
             Stimulus::Network { from, class, bytes } => Some(Event::Network { from, class, bytes }),
         }
@@ -238,17 +239,7 @@ impl Simulation {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
             }
-            Output::Publish { topic, bytes } => {
-                for to in (0..self.machines.len()).filter(|to| *to != machine) {
-                    let there = Place { machine: to, chain };
-                    let make = || Event::Gossip {
-                        from: machine,
-                        topic,
-                        bytes: bytes.clone(),
-                    };
-                    self.send(self.scenario.delay_max_ms, there, make);
-                }
-            }
+            Output::Publish { topic, bytes } => self.send_gossip(place, topic, &bytes),
             Output::Verdict { verdict, peer, .. } => {
                 if let Verdict::Reject(fault) = verdict {
                     let other = peer[0];
