@@ -78,6 +78,8 @@ fn config(seed: u8) -> NetworkConfig {
             outbound_peers: 0,
             ..Limits::default()
         },
+        discovery: None,
+        store: None,
     }
 }
 

@@ -143,6 +143,7 @@ impl Chain {
             time_ms: self.genesis.genesis_time_ms + height * 15_000,
             parent: Hash::ZERO,
             proposer: [0; 32],
+            equivocators: Vec::new(),
         }
     }
 

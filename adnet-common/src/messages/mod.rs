@@ -10,7 +10,10 @@ mod network;
 mod store;
 
 pub use attest::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
-pub use control::{FamilyMsg, LinkedPeer, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg};
+pub use control::{
+    FamilyMsg, LinkedPeer, MemberMsg, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg,
+    ValidatorsMsg,
+};
 pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
@@ -125,6 +128,7 @@ messages! {
     32 => MetricsMsg,
     33 => StopMsg,
     34 => PeersMsg,
+    35 => ValidatorsMsg,
     40 => FinalityMsg,
     41 => AttestationMsg,
     42 => QueryMsg,

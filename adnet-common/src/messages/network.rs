@@ -42,8 +42,10 @@ pub struct VerdictMsg {
     pub verdict: u8,
 }
 
-/// The worker's verdict: this peer served what no honest node serves.
+/// The worker's verdict: this peer did what no honest node does, or does rarely. `offence` is the
+/// number of a [`crate::node::Offence`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PeerMsg {
     pub peer: [u8; 32],
+    pub offence: u8,
 }

@@ -30,13 +30,21 @@ impl<A: Application> Node<A> {
 
     /// Announces the tip, unless it or a later block was announced already.
     pub(super) fn announce_block(&mut self, outputs: &mut Vec<Output<A>>) {
-        if self.announced < self.tip.height {
-            self.announced = self.tip.height;
-            outputs.push(Output::Publish {
-                topic: Topic::Block,
-                bytes: self.tip_proof().encode(),
-            });
+        if self.announced >= self.tip.height {
+            return;
         }
+        self.announced = self.tip.height;
+        let proof = self.tip_proof.as_ref();
+        let proof = proof.expect("a block above the genesis block has a certificate");
+        let announcement = FinalityProof {
+            header: proof.header.clone(),
+            certificate: proof.certificate.clone(),
+            next_set: None, // whoever wants the block gets to know its validators
+        };
+        outputs.push(Output::Publish {
+            topic: Topic::Block,
+            bytes: announcement.encode(),
+        });
     }
 
     pub(super) fn judge_announcement(
@@ -54,7 +62,11 @@ impl<A: Application> Node<A> {
             return Verdict::Ignore;
         }
         if !self.is_final(&proof) {
-            return Verdict::Reject(Fault::BadBlock);
+            // The set that decides a later height may be one that we do not know yet.
+            return match height <= self.tip.height + 1 {
+                true => Verdict::Reject(Fault::BadBlock),
+                false => Verdict::Ignore,
+            };
         }
         self.announced = height;
         if height > self.tip.height {
@@ -63,19 +75,22 @@ impl<A: Application> Node<A> {
         Verdict::Accept
     }
 
-    /// Whether the validators of this chain have decided this header.
+    /// Whether the validators of the next height, as we know them, have decided this header.
     fn is_final(&self, proof: &FinalityProof) -> bool {
         let FinalityProof {
             header,
             certificate,
+            next_set,
         } = proof;
         let Ok(certificate) = CommitCertificate::decode(certificate) else {
             return false;
         };
-        header.chain == A::CHAIN
+        next_set.is_none()
+            && header.chain == A::CHAIN
             && header.genesis == self.genesis_hash
             && certificate.height == header.height
             && certificate.value == header.hash()
-            && verify_certificate(&self.domain, &self.validators, &certificate).is_ok()
+            && verify_certificate(&self.domain, &self.app.validators().own.set, &certificate)
+                .is_ok()
     }
 }

@@ -40,6 +40,32 @@ impl Class {
     }
 }
 
+/// What a peer did; the number is its name on the rings.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Offence {
+    /// A block or certificate that is not what was asked for, or does not verify.
+    BadBlock = 1,
+    /// Bytes that do not decode.
+    Garbage = 2,
+    /// A request that was not answered in time.
+    Silence = 3,
+    /// More requests than its share.
+    Flood = 4,
+}
+
+impl Offence {
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        let all = [
+            Offence::BadBlock,
+            Offence::Garbage,
+            Offence::Silence,
+            Offence::Flood,
+        ];
+        all.into_iter().find(|offence| *offence as u8 == byte)
+    }
+}
+
 /// What the two chains of a node say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exchange {
@@ -113,8 +139,11 @@ pub enum Output<A: Application> {
         id: GossipId,
         verdict: Verdict,
     },
-    /// This peer served a bad block or certificate.
-    Distrust(Peer),
+    /// This peer did what no honest node does, or does rarely.
+    Distrust {
+        peer: Peer,
+        offence: Offence,
+    },
     /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].
     Sibling(Exchange),
     /// A block is durable and applied.

@@ -24,15 +24,17 @@ mod sibling;
 mod sync;
 mod timers;
 
-pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
+pub use sync::SyncFigures;
 
 use crate::application::Application;
+use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
-use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
+use crate::consensus::{BlockRef, Domain, Engine, Timeouts};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
@@ -70,7 +72,6 @@ pub struct Node<A: Application> {
     domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
-    validators: ValidatorSet,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
@@ -78,8 +79,8 @@ pub struct Node<A: Application> {
     mempool: Mempool<A::Tx>,
     tip: Header,
     tip_hash: Hash,
-    /// The encoded certificate of the tip; empty for the genesis block.
-    tip_certificate: Vec<u8>,
+    /// That the tip is final; `None` for the genesis block, which nobody has signed.
+    tip_proof: Option<FinalityProof>,
     /// The highest block of which an announcement was made here or came by.
     announced: u64,
     /// The height that consensus works on.
@@ -209,7 +210,14 @@ impl<A: Application> Node<A> {
                 self.drive(now_ms, Event::EndHeight, host, outputs)
             }
             Timer::Engine { .. } | Timer::Close(_) => Ok(()),
-            Timer::Open(height) => self.open_height(now_ms, height, host, outputs),
+            Timer::Open(height) => {
+                let is_next = height == self.tip.height + 1 && self.open != Some(height);
+                if !is_next || self.is_held_back(now_ms, height, outputs) {
+                    return Ok(());
+                }
+                self.open_height(now_ms, height, host, outputs)
+            }
+            Timer::Sync => self.feed_fetched(now_ms, host, outputs),
             Timer::Status => {
                 self.announce(now_ms, outputs);
                 Ok(())

@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Announce,
     /// Ask the other chain for messages that we may have missed.
     Resume,
+    /// Commit the next fetched block, look after requests for blocks.
+    Sync,
 }
 
 /// Timers by time, then by the order in which they were set.

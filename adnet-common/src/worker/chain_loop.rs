@@ -16,8 +16,8 @@ use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
 use crate::messages::{
-    GossipInMsg, GossipOutMsg, Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg,
-    ProgressMsg, StopMsg, VerdictMsg,
+    GossipInMsg, GossipOutMsg, MemberMsg, Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg,
+    ProgressMsg, StopMsg, ValidatorsMsg, VerdictMsg,
 };
 use crate::node::{Class, Input, Node, NodeFault, Output, Topic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,11 +58,14 @@ pub(super) struct ChainLoop<A: Application> {
     pub figures: Figures,
     pub outputs: Vec<Output<A>>,
     pub metrics_due_ms: u64,
+    /// First height of the validator set that the supervisor has been told; 0 before the first.
+    pub told_validators: u64,
 }
 
 impl<A: Application> ChainLoop<A> {
     /// Runs until the supervisor asks to stop.
     pub fn run(&mut self) -> Result<(), WorkerFault> {
+        self.tell_validators()?;
         loop {
             if self.take_control()? {
                 return Ok(());
@@ -199,8 +202,9 @@ impl<A: Application> ChainLoop<A> {
                     };
                     self.push_network(&message, SUPERVISOR_PATIENCE)?;
                 }
-                Output::Distrust(peer) => {
-                    self.push_network(&PeerMsg { peer }, Duration::ZERO)?;
+                Output::Distrust { peer, offence } => {
+                    let offence = offence as u8;
+                    self.push_network(&PeerMsg { peer, offence }, Duration::ZERO)?;
                 }
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
@@ -276,6 +280,28 @@ impl<A: Application> ChainLoop<A> {
         *self.shared.snapshot.write().expect("readers do not panic") = snapshot;
         self.heights.send_replace(height);
         let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
+        sent.map_err(|error| fault("control", error))?;
+        self.tell_validators()
+    }
+
+    /// Tells the supervisor who decides the next height, if that has changed.
+    fn tell_validators(&mut self) -> Result<(), WorkerFault> {
+        let own = &self.node.application().validators().own;
+        if own.height == self.told_validators {
+            return Ok(());
+        }
+        self.told_validators = own.height;
+        let members = own.set.members().iter();
+        let message = ValidatorsMsg {
+            from_height: own.height,
+            members: members
+                .map(|v| MemberMsg {
+                    key: v.key().0,
+                    power: v.power(),
+                })
+                .collect(),
+        };
+        let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
         sent.map_err(|error| fault("control", error))
     }
 
@@ -285,7 +311,8 @@ impl<A: Application> ChainLoop<A> {
             return;
         }
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
-        self.figures.show(&self.node.status());
+        self.figures
+            .show(&self.node.status(), &self.node.sync_figures());
         self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.

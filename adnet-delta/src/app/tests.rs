@@ -74,6 +74,7 @@ impl Chain {
             time_ms: self.genesis.genesis_time_ms + height * 3000,
             parent: self.parent,
             proposer: [7; 32],
+            equivocators: Vec::new(),
         }
     }
 

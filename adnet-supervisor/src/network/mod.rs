@@ -13,14 +13,18 @@
 //! - a chain whose receiver stalls slows down its own peers only, never the other chain.
 //!
 //! Messages for everybody (transactions, announced blocks) are gossiped, see `gossip`; all others go
-//! to linked peers directly.
+//! to linked peers directly. Peers are found by `discovery`, remembered in `address_book` and dialled
+//! by `connect`; configured ones are dialled by `dial` in any case.
 
 mod accept;
 mod address;
+mod address_book;
 mod admission;
 mod class;
+mod connect;
 mod delivery;
 mod dial;
+mod discovery;
 mod endpoint;
 mod error;
 mod frame;
@@ -52,16 +56,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::{
-    chain_id::ChainId,
-    node::{GossipId, Topic, Verdict},
-};
+use adnet_common::{chain_id::ChainId, keys::PublicKey};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
 
 pub use address::{PeerAddr, PeerAddrError};
 pub use class::Class;
+pub use discovery::DiscoveryConfig;
 pub use error::NetworkError;
 pub use gossip::Gossiped;
 pub use hello::{PROTOCOL_VERSION, Role};
@@ -71,10 +73,15 @@ pub use refusal::Refusal;
 pub use reputation::Offence;
 pub use validators::{ValidatorKeys, ValidatorProof};
 
+use address_book::AddressBook;
+use connect::Known;
 use delivery::DeliveryThread;
+use discovery::{About, Candidate, Contents, Discovery};
 use identity::Identity;
 use node::ChainNode;
 use reputation::Reputation;
+
+use crate::store::Store;
 
 /// Threads of the network's own runtime. One would do for the traffic; the second keeps
 /// keep-alives going while the first is in a burst of cryptography.
@@ -98,6 +105,10 @@ pub struct NetworkConfig {
     pub chains: Vec<ChainNet>,
     /// For each chain.
     pub limits: Limits,
+    /// How peers are found, if the node looks for any.
+    pub discovery: Option<DiscoveryConfig>,
+    /// Where known peers and bans are kept over a restart.
+    pub store: Option<Store>,
 }
 
 /// One chain's endpoint.
@@ -167,6 +178,9 @@ pub struct Network {
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
     /// One for both chains.
     reputation: Arc<Reputation>,
+    validators: ValidatorKeys,
+    book: Arc<AddressBook>,
+    discovery: Option<Arc<Discovery>>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
     threads: Mutex<Vec<DeliveryThread>>,
     /// Taken at shutdown.
@@ -186,7 +200,10 @@ impl Network {
     ) -> Result<Network, NetworkError> {
         let identity = Arc::new(Identity::from_seed(config.node_seed));
         let reputation = Arc::new(Reputation::default());
-        let terms = node::Terms::new(&config, reputation.clone())?;
+        let (store, is_private) = (config.store.clone(), config.limits.is_private);
+        let book = AddressBook::open(store, is_private, &reputation, unix_ms())?;
+        let book = Arc::new(book);
+        let terms = node::Terms::new(&config, reputation.clone(), book.clone())?;
         let metrics = metrics::Metrics::register(registry)?;
         let figures = gossip::Figures::register(registry)?;
         let receiver: Arc<dyn Fn(Arrival) + Send + Sync> = Arc::from(receiver);
@@ -220,10 +237,43 @@ impl Network {
             nodes.insert(chain, node);
             threads.push(thread);
         }
+        let discovery = match config.discovery {
+            Some(discovery) => {
+                let ports = nodes
+                    .iter()
+                    .filter_map(|(chain, node): (_, &Arc<ChainNode>)| {
+                        Some((*chain, node.local_address()?.port()))
+                    });
+                let about = About {
+                    identity: &identity,
+                    genesis: config.genesis,
+                    ports: &ports.collect(),
+                    is_private,
+                };
+                let started = Discovery::start(discovery, about, &book);
+                let discovery = Arc::new(runtime.block_on(started)?);
+                tracing::info!(record = discovery.record(), "discovery listens");
+                let walk = discovery.clone().walk(book.clone(), metrics.shared());
+                runtime.spawn(walk);
+                Some(discovery)
+            }
+            None => None,
+        };
+        let known = Arc::new(Known {
+            book: book.clone(),
+            discovery: discovery.clone(),
+        });
+        for node in nodes.values() {
+            runtime.spawn(connect::keep_connected(node.clone(), known.clone()));
+        }
+        runtime.spawn(address_book::keep(book.clone()));
         Ok(Network {
             peer_id: identity.id(),
             nodes,
             reputation,
+            validators: config.validators,
+            book,
+            discovery,
             threads: Mutex::new(threads),
             runtime: Some(runtime),
         })
@@ -232,6 +282,11 @@ impl Network {
     /// The public node key, the same on both chains.
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
+    }
+
+    /// Our node record as discovery gives it out now; `None` without discovery.
+    pub fn record(&self) -> Option<String> {
+        self.discovery.as_ref().map(|discovery| discovery.record())
     }
 
     /// Where a chain's endpoint listens; `None` for a chain that was not configured.
@@ -304,12 +359,18 @@ impl Network {
     /// Enters what a peer did. If that leads to a ban, its links on both chains end, except where
     /// it is configured: an operator's choice stands, and shows in the score only.
     pub fn blame(&self, peer: &PeerId, offence: Offence) {
-        if self.reputation.blame(peer, offence, unix_ms()).is_none() {
+        let Some(ban) = self.reputation.blame(peer, offence, unix_ms()) else {
             return;
-        }
+        };
+        self.book.keep_ban(ban);
         for node in self.nodes.values() {
             node.end_banned(peer);
         }
+    }
+
+    /// Enters who votes from now on: they have their places, and dial each other.
+    pub fn set_validators(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        self.validators.replace(keys);
     }
 
     /// Tells all peers of the chain, and those that come later, the height of the last block.
@@ -323,6 +384,43 @@ impl Network {
     /// wait for a receiver that is blocked.
     pub fn shutdown(self) {
         drop(self);
+    }
+}
+
+/// The record of a node that need not run: what its operator hands out. `ports` are those of the
+/// chains' endpoints. It counts as older than any that the running node gives out.
+///
+/// # Errors
+/// The record would be longer than records may be.
+pub fn record_of(
+    node_seed: [u8; 32],
+    genesis: &[u8; 32],
+    discovery: SocketAddr,
+    ports: &BTreeMap<ChainId, u16>,
+) -> Result<String, NetworkError> {
+    let contents = Contents {
+        genesis,
+        ip: Some(discovery.ip()),
+        discovery_port: discovery.port(),
+        ports,
+        seq: 1,
+    };
+    discovery::build(&Identity::from_seed(node_seed), &contents)
+        .map(|record| record.to_base64())
+        .map_err(|error| NetworkError::Discovery(error.to_string()))
+}
+
+/// Whether a text is the record of a node of the network with this genesis.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_boot_node(text: &str, genesis: &[u8; 32]) -> Result<(), NetworkError> {
+    match Candidate::read_text(text, genesis) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(NetworkError::BootNode {
+            record: text.to_owned(),
+            error,
+        }),
     }
 }
 
@@ -353,6 +451,9 @@ impl Drop for Network {
             let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
         });
         runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        if let Err(error) = self.book.save(unix_ms()) {
+            tracing::warn!(%error, "the address book could not be written");
+        }
         // With the last sender gone the threads hand over what has arrived, and end.
         self.nodes.clear();
         let deadline = Instant::now() + SHUTDOWN_TIMEOUT;

@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 use super::{
     Arrival, ChainNet, Direction, NetworkConfig,
     address::PeerAddr,
+    address_book::AddressBook,
     admission::{Admission, Identities},
     class::Class,
     delivery::{Delivery, DeliveryThread},
@@ -51,10 +52,15 @@ pub struct Terms {
     validators: ValidatorKeys,
     identities: Arc<Identities>,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
 }
 
 impl Terms {
-    pub fn new(config: &NetworkConfig, reputation: Arc<Reputation>) -> Result<Self, NetworkError> {
+    pub fn new(
+        config: &NetworkConfig,
+        reputation: Arc<Reputation>,
+        book: Arc<AddressBook>,
+    ) -> Result<Self, NetworkError> {
         let name = &config.network_name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
@@ -68,6 +74,7 @@ impl Terms {
             validators: config.validators.clone(),
             identities: Arc::default(),
             reputation,
+            book,
         })
     }
 
@@ -95,6 +102,7 @@ pub struct ChainNode {
     pub limits: Limits,
     pub validators: ValidatorKeys,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
     network_id: u32,
     genesis: [u8; 32],
     /// Ours, if we are a validator's node.
@@ -138,6 +146,7 @@ impl ChainNode {
             limits: terms.limits,
             validators: terms.validators.clone(),
             reputation: terms.reputation.clone(),
+            book: terms.book.clone(),
             network_id: terms.network_id,
             genesis: terms.genesis,
             proof: net.proof,
@@ -252,7 +261,8 @@ impl ChainNode {
     /// Enters what a peer did on this chain. A ban ends its link here at once; a link of the other
     /// chain is refused when it comes again.
     pub fn blame(&self, peer: &PeerId, offence: Offence) {
-        if self.reputation.blame(peer, offence, unix_ms()).is_some() {
+        if let Some(ban) = self.reputation.blame(peer, offence, unix_ms()) {
+            self.book.keep_ban(ban);
             self.end_banned(peer);
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_common::{consensus::Domain, hash::Hash, keys::PublicKey};
+use adnet_common::{consensus::Domain, hash::Hash};
 use ed25519_consensus::SigningKey;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
@@ -76,6 +76,8 @@ pub(super) fn honest(peers_max: usize) -> Honest {
             outbound_peers: 0,
             ..Limits::default()
         },
+        discovery: None,
+        store: None,
     };
     let inbox = Arc::new(Mutex::new(Vec::new()));
     let log = inbox.clone();
@@ -222,7 +224,7 @@ fn our_own_key_is_not_a_peer() {
 fn a_claimed_length_over_the_bound_ends_the_connection() {
     let node = honest(8);
     run(async {
-        // Each by another peer, because the second time is a ban.
+        // Each time another key: two violations are a ban.
         for (seed, class) in (2..).zip(Class::ALL) {
             let peer = Hostile::linked(&node, seed).await;
             let mut stream = frame::open(&peer.connection, class.tag(), 0).await.unwrap();
@@ -239,20 +241,19 @@ fn streams_that_break_the_rules_end_the_connection() {
     let node = honest(8);
     run(async {
         // A tag that means nothing, and a second hello.
-        // Each by another peer, because the second time is a ban.
         for (seed, tag) in (2..).zip([0, 5, 0xff, HELLO_TAG]) {
             let peer = Hostile::linked(&node, seed).await;
             let _stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A second stream of a framed class.
-        let peer = Hostile::linked(&node, 6).await;
+        let peer = Hostile::linked(&node, 11).await;
         let tag = Class::Consensus.tag();
         let _first = frame::open(&peer.connection, tag, 0).await.unwrap();
         let _second = frame::open(&peer.connection, tag, 0).await.unwrap();
         assert_eq!(peer.verdict().await, Refusal::Protocol);
         // A message that ends before its length, and one that goes on after it.
-        for (seed, bytes) in [(7, &b"\0\0\0\x09short"[..]), (8, &b"\0\0\0\x01long"[..])] {
+        for (seed, bytes) in (20..).zip([&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]]) {
             let peer = Hostile::linked(&node, seed).await;
             let tag = Class::Body.tag();
             let mut stream = frame::open(&peer.connection, tag, 0).await.unwrap();
@@ -261,7 +262,7 @@ fn streams_that_break_the_rules_end_the_connection() {
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A tip that is no height.
-        let mut peer = Hostile::linked(&node, 9).await;
+        let mut peer = Hostile::linked(&node, 13).await;
         let tips = peer.hello.as_mut().unwrap();
         frame::write(tips, Bytes::from_static(b"high"))
             .await
@@ -364,6 +365,9 @@ fn a_validator_has_its_place_among_any_number_of_strangers() {
         // Now it cannot, whatever it would say.
         let stranger = Hostile::connect(&node, 6).await;
         assert_eq!(stranger.verdict().await, Refusal::TooManyPeers);
+        // A validator that votes no more is a peer like any other.
+        node.network.set_validators([]);
+        assert_eq!((of(Role::Full), of(Role::Validator)), (3, 0));
     });
 }
 

@@ -148,7 +148,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
     let request = Input::Network {
         peer: [2; 32],
         class: Class::SyncRequest,
-        bytes: [&[2][..], &1u64.to_be_bytes()].concat(),
+        bytes: [&[2][..], &1u64.to_be_bytes(), &32u64.to_be_bytes()].concat(),
     };
     for input in [query, request] {
         let stepped = node.step(now_ms, input, &mut host, &mut outputs);
@@ -165,7 +165,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             }
             Output::Publish { topic, bytes } => chain.published.push((topic, bytes)),
             Output::Sibling(exchange) => chain.exchanges.push(exchange),
-            Output::Distrust(_) | Output::Verdict { .. } | Output::Committed { .. } => {}
+            Output::Distrust { .. } | Output::Verdict { .. } | Output::Committed { .. } => {}
         }
     }
     let block = |height| block_at(&host.store, A::CHAIN, height);

@@ -20,6 +20,7 @@ impl Simulation {
             && alpha.last_sent == delta.last_consumed
             && delta.last_sent == alpha.last_consumed
             && ChainId::ALL.into_iter().all(is_level)
+            && self.validators_are_settled()
     }
 
     pub fn unsettled(&self) -> String {
@@ -32,7 +33,10 @@ impl Simulation {
             .map(|m| ChainId::ALL.map(|chain| self.oracle.shown(m, chain)))
             .collect();
         let supplies = self.oracle.supplies();
-        format!("not settled in time: {waiting} transactions wait, heights {shown:?}, {supplies:?}")
+        let validators = self.validators_in_words();
+        format!(
+            "not settled in time: {waiting} transactions wait, heights {shown:?}, {supplies:?}, {validators}"
+        )
     }
 
     /// Every lock was minted once and every unlock released once, to the unit.

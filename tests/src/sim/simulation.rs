@@ -290,27 +290,8 @@ impl Simulation {
         }
     }
 
-    /// Sends a message to another machine, if the cuts let it through.
-    pub fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
-        self.cross(from, to, || Event::Network {
-            from: from.machine,
-            class,
-            bytes: bytes.to_vec(),
-        });
-    }
-
-    /// The same for gossip. Everybody is everybody's neighbour.
-    pub fn send_gossip(&mut self, from: Place, topic: Topic, bytes: &[u8]) {
-        for to in (0..self.machines.len()).filter(|to| *to != from.machine) {
-            self.cross(from, to, || Event::Gossip {
-                from: from.machine,
-                topic,
-                bytes: bytes.to_vec(),
-            });
-        }
-    }
-
-    fn cross(&mut self, from: Place, to: usize, make: impl Fn() -> Event) {
+    /// Sends something to another machine, if the cuts let it through.
+    pub fn send_between(&mut self, from: Place, to: usize, make: impl Fn() -> Event) {
         let sent_ms = self.now_ms + self.waits_ms;
         let from_ms = match self
             .scenario

@@ -9,7 +9,9 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer, Topic, Verdict};
+use adnet_common::node::{
+    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict,
+};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
@@ -67,9 +69,9 @@ impl Stimulus {
         match self {
             Stimulus::Tick => None,
             Stimulus::Network { .. } | Stimulus::Gossip { .. } if wait_ms > KEPT_ASLEEP_MS => None,
-            Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
             Stimulus::Sibling(exchange) => Some(Event::Sibling(exchange)),
             Stimulus::Network { from, class, bytes } => Some(Event::Network { from, class, bytes }),
+            Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
         }
     }
 }
@@ -239,7 +241,15 @@ impl Simulation {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
             }
-            Output::Publish { topic, bytes } => self.send_gossip(place, topic, &bytes),
+            Output::Publish { topic, bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != machine) {
+                    self.send_between(place, to, || Event::Gossip {
+                        from: machine,
+                        topic,
+                        bytes: bytes.clone(),
+                    });
+                }
+            }
             Output::Verdict { verdict, peer, .. } => {
                 if let Verdict::Reject(fault) = verdict {
                     let other = peer[0];
@@ -248,10 +258,15 @@ impl Simulation {
                     ));
                 }
             }
-            Output::Distrust(peer) => {
+            // Messages are lost here, so an honest machine may be silent.
+            Output::Distrust {
+                offence: Offence::Silence,
+                ..
+            } => {}
+            Output::Distrust { peer, offence } => {
                 let other = peer[0];
                 self.oracle.violated(format!(
-                    "{chain} of machine {machine} distrusts the honest machine {other}"
+                    "{chain} of machine {machine} blames the honest machine {other} for {offence:?}"
                 ));
             }
             Output::Sibling(exchange) => self.send_sibling(place, exchange),
@@ -261,6 +276,14 @@ impl Simulation {
                 self.oracle.supply(height, A::leaf(&snapshot.view));
             }
         }
+    }
+
+    fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
+        self.send_between(from, to, || Event::Network {
+            from: from.machine,
+            class,
+            bytes: bytes.to_vec(),
+        });
     }
 
     /// What the equivocator says beside this, as long as troubles last.

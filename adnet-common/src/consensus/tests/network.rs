@@ -278,7 +278,7 @@ impl Network {
                 self.push(i, life, 0, What::Event(event));
             }
             Action::RejectSynced(_) => panic!("no peer lies here"),
-            Action::Commit { certificate } => self.commit(i, certificate),
+            Action::Commit { certificate, .. } => self.commit(i, certificate),
             Action::Finalized { evidence, .. } => {
                 self.equivocations.extend(evidence);
                 self.open_later(i);

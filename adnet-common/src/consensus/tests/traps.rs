@@ -108,7 +108,7 @@ fn a_certificate_without_a_body_is_not_forgotten() {
     );
     assert!(has(
         &out,
-        |a| matches!(a, Action::Commit { certificate } if certificate.value == A)
+        |a| matches!(a, Action::Commit { certificate, .. } if certificate.value == A)
     ));
 }
 
@@ -172,8 +172,7 @@ fn a_lone_validator_decides_heights_and_ignores_late_and_double_events() {
             round: 0,
             hash,
         });
-        let is_ours =
-            |a: &Action| matches!(a, Action::Commit { certificate } if certificate.value == hash);
+        let is_ours = |a: &Action| matches!(a, Action::Commit { certificate, .. } if certificate.value == hash);
         assert!(has(&out, is_ours), "{out:?}");
         assert!(b.engine.is_decided());
         assert!(
