@@ -357,7 +357,6 @@ fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
     }))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a node has opened, each once")]
 fn start_network(
     config: &Config,
     genesis: &Genesis,
