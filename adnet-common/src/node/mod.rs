@@ -22,6 +22,9 @@ mod sibling;
 mod sync;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use sibling::Sibling;
