@@ -207,6 +207,26 @@ pub fn block_at(
     bytes.map(decode).transpose()
 }
 
+/// Encoded committed blocks from `height` on, at most `limit`, and no more than one scan of the store
+/// gives. Ends before the first that is not there.
+pub fn encoded_blocks(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    height: u64,
+    limit: u64,
+) -> Result<Vec<Vec<u8>>, LedgerError> {
+    let page = store.scan(&Scan {
+        family: Family::of(chain, Part::Blocks),
+        from: block_key(height),
+        to: block_key(height.saturating_add(limit)),
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        reverse: false,
+    })?;
+    let expected = page.entries.into_iter().zip(height..);
+    let present = expected.take_while(|((key, _), height)| *key == block_key(*height));
+    Ok(present.map(|((_, block), _)| block).collect())
+}
+
 pub fn height_of(
     store: &dyn ReadStore,
     chain: ChainId,

@@ -14,7 +14,7 @@ pub use control::{
     FamilyMsg, LinkedPeer, MemberMsg, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg,
     ValidatorsMsg,
 };
-pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
+pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
     WalMsg,
@@ -120,6 +120,9 @@ messages! {
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
+    23 => GossipOutMsg,
+    24 => GossipInMsg,
+    25 => VerdictMsg,
     30 => ReadyMsg,
     31 => ProgressMsg,
     32 => MetricsMsg,

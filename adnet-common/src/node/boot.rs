@@ -48,6 +48,9 @@ impl<A: Application> Node<A> {
             chain: A::CHAIN,
             genesis: genesis_hash,
         };
+        // Nobody has decided the genesis block.
+        let tip_set = ledger::validators_at(host, A::CHAIN, header.height)?;
+        let tip_set = tip_set.map_or_else(|| Arc::clone(&validators.own.set), Arc::new);
         let light = LightClient::new(
             A::CHAIN.sibling(),
             genesis.network_id,
@@ -61,6 +64,8 @@ impl<A: Application> Node<A> {
         timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
         timers.set(now_ms, Timer::Resume);
         timers.set(now_ms, Timer::Status);
+        let is_alone =
+            matches!(validators.own.set.members(), [only] if Some(only.key()) == config.validator);
         let sibling = Arc::new(Sibling::new(light, app.last_consumed()));
         Ok(Self {
             rules: A::rules(&genesis),
@@ -74,14 +79,16 @@ impl<A: Application> Node<A> {
             engine,
             mempool: Mempool::new(config.mempool),
             tip_hash: header.hash(),
+            announced: header.height,
             tip_proof: ledger::finality_proof(host, A::CHAIN, header.height)?,
+            tip_set,
             tip: header,
             open: None,
             bodies: Bodies::default(),
             needed: Default::default(),
             sibling,
             queries: Queries::default(),
-            sync: Sync::default(),
+            sync: Sync::new(now_ms, is_alone),
             timers,
         })
     }

@@ -79,6 +79,7 @@ impl<A: Application> Node<A> {
         host.tell_messages(&attestations);
 
         self.evidence.add(found);
+        self.tip_set = Arc::clone(&self.app.validators().own.set);
         self.app.apply(executed.pending);
         let block = committed.block;
         let ids = block
@@ -106,7 +107,10 @@ impl<A: Application> Node<A> {
             transactions,
             equivocations: proved.len(),
         });
-        self.announce_tip(outputs);
+        if self.tells_of_blocks() {
+            self.announce_tip(outputs);
+            self.plan_announcement(now_ms, outputs);
+        }
         Ok(())
     }
 }

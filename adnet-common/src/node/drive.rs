@@ -1,7 +1,7 @@
 //! Drives the consensus engine and carries out its actions, strictly in order.
 
 use super::bodies::Verdict;
-use super::event::Class;
+use super::event::{Class, Offence};
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
@@ -69,9 +69,11 @@ impl<A: Application> Node<A> {
                 peer, block, body, ..
             } => match self.accept_synced(block, &body, host)? {
                 Some(event) => events.push_back(event),
-                None => self.distrust(peer, outputs),
+                None => self.blame(now_ms, peer, Offence::BadBlock, outputs),
             },
-            Action::RejectSynced(peer) => self.distrust(peer, outputs),
+            Action::RejectSynced(peer) => {
+                self.blame(now_ms, peer, Offence::BadBlock, outputs);
+            }
             Action::Commit {
                 certificate,
                 evidence,

@@ -16,12 +16,12 @@ use adnet_common::hash::Hash;
 use adnet_common::ipc::{LinkError, Received, Receiver, Sender};
 use adnet_common::keys::PublicKey;
 use adnet_common::messages::{
-    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, MessageError, MetricsMsg,
-    NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg, SignedMsg,
-    ValidatorsMsg,
+    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GossipOutMsg, GotMsg, Message, MessageError,
+    MetricsMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg,
+    SignedMsg, ValidatorsMsg, VerdictMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
-use adnet_common::node::Class;
+use adnet_common::node::{Class, Offence, Topic, Verdict};
 use adnet_common::store::{CommitBatch, Family, ReadStore, Scan, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -323,10 +323,7 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
         match r.kind {
             NetworkOutMsg::KIND => {
                 let NetworkOutMsg { peer, class, bytes } = NetworkOutMsg::read(r.payload)?;
-                let Some(class) = Class::from_byte(class).map(carried) else {
-                    let why = "an unknown class".into();
-                    return Err(MessageError { kind: r.kind, why });
-                };
+                let class = carried(known(Class::from_byte(class), r.kind, "class")?);
                 match peer {
                     Some(peer) => {
                         network.send(chain, &peer, class, bytes);
@@ -336,10 +333,28 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                     }
                 }
             }
+            GossipOutMsg::KIND => {
+                let GossipOutMsg { topic, bytes } = GossipOutMsg::read(r.payload)?;
+                let topic = known(Topic::from_byte(topic), r.kind, "topic")?;
+                if !network.publish(chain, topic, bytes) {
+                    tracing::debug!(%chain, topic = topic.name(), "a message was not published");
+                }
+            }
+            VerdictMsg::KIND => {
+                let message = VerdictMsg::read(r.payload)?;
+                let topic = known(Topic::from_byte(message.topic), r.kind, "topic")?;
+                let verdict = known(Verdict::from_byte(message.verdict), r.kind, "verdict")?;
+                network.verdict(chain, &message.peer, topic, message.id, verdict);
+            }
             PeerMsg::KIND => {
-                let peer = PeerMsg::read(r.payload)?.peer;
-                tracing::warn!(%chain, peer = hex::encode(peer), "a peer served a bad block or certificate");
-                network.blame(&peer, network::Offence::BadBlock);
+                let PeerMsg { peer, offence } = PeerMsg::read(r.payload)?;
+                let Some(offence) = Offence::from_byte(offence).map(blamed) else {
+                    let why = "an unknown offence".into();
+                    return Err(MessageError { kind: r.kind, why });
+                };
+                let what = offence.name();
+                tracing::warn!(%chain, peer = hex::encode(peer), what, "a peer is blamed");
+                network.blame(&peer, offence);
             }
             kind => {
                 let why = "not a message of this ring".into();
@@ -350,6 +365,24 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
     });
 }
 
+/// A number that this version has a name for.
+fn known<T>(named: Option<T>, kind: u16, what: &str) -> Result<T, MessageError> {
+    named.ok_or_else(|| MessageError {
+        kind,
+        why: format!("an unknown {what}"),
+    })
+}
+
+/// What the network holds against a peer that the chain blames.
+fn blamed(offence: Offence) -> network::Offence {
+    match offence {
+        Offence::BadBlock => network::Offence::BadBlock,
+        Offence::Garbage => network::Offence::Garbage,
+        Offence::Silence => network::Offence::Silence,
+        Offence::Flood => network::Offence::Flood,
+    }
+}
+
 /// The stream class that carries a chain message.
 fn carried(class: Class) -> network::Class {
     match class {
@@ -357,7 +390,6 @@ fn carried(class: Class) -> network::Class {
         Class::Body => network::Class::Body,
         Class::SyncRequest => network::Class::SyncRequest,
         Class::SyncResponse => network::Class::SyncResponse,
-        Class::Transaction => network::Class::Transaction,
     }
 }
 
@@ -368,6 +400,5 @@ pub fn arrived(class: network::Class) -> Class {
         network::Class::Body => Class::Body,
         network::Class::SyncRequest => Class::SyncRequest,
         network::Class::SyncResponse => Class::SyncResponse,
-        network::Class::Transaction => Class::Transaction,
     }
 }

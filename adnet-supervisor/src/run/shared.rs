@@ -9,7 +9,9 @@ use super::validators::CurrentValidators;
 use super::watch::Watch;
 use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
-use crate::network::{ChainNet, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys};
+use crate::network::{
+    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys,
+};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
@@ -22,7 +24,7 @@ use adnet_common::ipc::{LinkError, Sender};
 use adnet_common::keys::{
     KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME,
 };
-use adnet_common::messages::{NetworkInMsg, StopMsg};
+use adnet_common::messages::{GossipInMsg, NetworkInMsg, StopMsg};
 use anyhow::Context;
 use prometheus::Registry;
 use std::collections::BTreeMap;
@@ -154,6 +156,7 @@ impl Shared {
         let network = Arc::new(start_network(
             config,
             &genesis,
+            &store,
             chains,
             validators.keys(),
             signer.as_deref(),
@@ -334,9 +337,33 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
+    let network = &config.network;
+    if !network.discovery {
+        return Ok(None);
+    }
+    let listen = network.discovery_listen;
+    let socket = UdpSocket::bind(listen).with_context(|| {
+        format!("network.discovery_listen: cannot bind UDP {listen}; choose another port or stop what uses it")
+    })?;
+    let records = network.boot_nodes.split(',').map(str::trim);
+    let records = records.filter(|record| !record.is_empty());
+    Ok(Some(DiscoveryConfig {
+        socket,
+        // Checked with the configuration; empty means that peers tell it.
+        external_ip: network.external_ip.parse().ok(),
+        boot_nodes: records.map(str::to_owned).collect(),
+    }))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a node has opened, each once"
+)]
 fn start_network(
     config: &Config,
     genesis: &Genesis,
+    store: &Store,
     chains: &[ChainId],
     validators: ValidatorKeys,
     signer: Option<&LocalSigner>,
@@ -374,22 +401,41 @@ fn start_network(
         validators,
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
         limits: limits(config),
+        discovery: discovery(config)?,
+        store: Some(store.clone()),
     };
-    let receiver = move |message: crate::network::Inbound| {
-        let Some(sender) = down.get(&message.chain) else {
+    let receiver = move |arrival: Arrival| {
+        let chain = match &arrival {
+            Arrival::Message(message) => message.chain,
+            Arrival::Gossip(gossiped) => gossiped.chain,
+        };
+        let Some(sender) = down.get(&chain) else {
             return;
         };
-        let arrived = NetworkInMsg {
-            peer: message.peer,
-            class: services::arrived(message.class) as u8,
-            bytes: message.bytes,
-        };
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
-        match sender.send(&arrived, INBOUND_PATIENCE) {
-            Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
-            Err(error) => {
-                tracing::error!(chain = %message.chain, %error, "a worker's ring is broken")
+        let sent = match arrival {
+            Arrival::Message(message) => {
+                let arrived = NetworkInMsg {
+                    peer: message.peer,
+                    class: services::arrived(message.class) as u8,
+                    bytes: message.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
             }
+            Arrival::Gossip(gossiped) => {
+                let arrived = GossipInMsg {
+                    peer: gossiped.peer,
+                    topic: gossiped.topic as u8,
+                    id: gossiped.id,
+                    bytes: gossiped.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
+            }
+        };
+        match sent {
+            // Shed at ingress: consensus and sync repeat, and gossip without a verdict ends here.
+            Ok(()) | Err(LinkError::Full(_)) => {}
+            Err(error) => tracing::error!(%chain, %error, "a worker's ring is broken"),
         }
     };
     Ok(Network::start(network, registry, Box::new(receiver))?)
