@@ -56,10 +56,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::{
-    chain_id::ChainId,
-    node::{GossipId, Topic, Verdict},
-};
+use adnet_common::{chain_id::ChainId, keys::PublicKey};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -79,7 +76,7 @@ pub use validators::{ValidatorKeys, ValidatorProof};
 use address_book::AddressBook;
 use connect::Known;
 use delivery::DeliveryThread;
-use discovery::{About, Discovery};
+use discovery::{About, Candidate, Contents, Discovery};
 use identity::Identity;
 use node::ChainNode;
 use reputation::Reputation;
@@ -181,6 +178,7 @@ pub struct Network {
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
     /// One for both chains.
     reputation: Arc<Reputation>,
+    validators: ValidatorKeys,
     book: Arc<AddressBook>,
     discovery: Option<Arc<Discovery>>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
@@ -273,6 +271,7 @@ impl Network {
             peer_id: identity.id(),
             nodes,
             reputation,
+            validators: config.validators,
             book,
             discovery,
             threads: Mutex::new(threads),
@@ -369,6 +368,11 @@ impl Network {
         }
     }
 
+    /// Enters who votes from now on: they have their places, and dial each other.
+    pub fn set_validators(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        self.validators.replace(keys);
+    }
+
     /// Tells all peers of the chain, and those that come later, the height of the last block.
     pub fn set_tip(&self, chain: ChainId, height: u64) {
         if let Some(node) = self.nodes.get(&chain) {
@@ -380,6 +384,43 @@ impl Network {
     /// wait for a receiver that is blocked.
     pub fn shutdown(self) {
         drop(self);
+    }
+}
+
+/// The record of a node that need not run: what its operator hands out. `ports` are those of the
+/// chains' endpoints. It counts as older than any that the running node gives out.
+///
+/// # Errors
+/// The record would be longer than records may be.
+pub fn record_of(
+    node_seed: [u8; 32],
+    genesis: &[u8; 32],
+    discovery: SocketAddr,
+    ports: &BTreeMap<ChainId, u16>,
+) -> Result<String, NetworkError> {
+    let contents = Contents {
+        genesis,
+        ip: Some(discovery.ip()),
+        discovery_port: discovery.port(),
+        ports,
+        seq: 1,
+    };
+    discovery::build(&Identity::from_seed(node_seed), &contents)
+        .map(|record| record.to_base64())
+        .map_err(|error| NetworkError::Discovery(error.to_string()))
+}
+
+/// Whether a text is the record of a node of the network with this genesis.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_boot_node(text: &str, genesis: &[u8; 32]) -> Result<(), NetworkError> {
+    match Candidate::read_text(text, genesis) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(NetworkError::BootNode {
+            record: text.to_owned(),
+            error,
+        }),
     }
 }
 

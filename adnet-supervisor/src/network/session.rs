@@ -191,10 +191,6 @@ fn enter(
 }
 
 impl Session {
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-
     /// Serves the link until its connection ends.
     pub async fn run(self, node: Arc<ChainNode>) {
         let Session {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_common::{consensus::Domain, hash::Hash, keys::PublicKey};
+use adnet_common::{consensus::Domain, hash::Hash};
 use ed25519_consensus::SigningKey;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
@@ -365,6 +365,9 @@ fn a_validator_has_its_place_among_any_number_of_strangers() {
         // Now it cannot, whatever it would say.
         let stranger = Hostile::connect(&node, 6).await;
         assert_eq!(stranger.verdict().await, Refusal::TooManyPeers);
+        // A validator that votes no more is a peer like any other.
+        node.network.set_validators([]);
+        assert_eq!((of(Role::Full), of(Role::Validator)), (3, 0));
     });
 }
 

@@ -2,6 +2,9 @@
 //! the same everywhere, and a network goes on while more than two thirds of the power do.
 
 mod agreement;
+mod discovery;
+mod flood;
+mod line;
 mod testnet;
 
 use std::{

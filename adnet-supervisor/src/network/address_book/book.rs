@@ -89,7 +89,7 @@ impl Book {
             if known.seq >= candidate.seq {
                 return true;
             }
-            let fresh = Entry::new(candidate, known.added_ms);
+            let mut fresh = Entry::new(candidate, known.added_ms);
             let is_elsewhere = place_of(&fresh) != place_of(known);
             if !is_elsewhere {
                 known.record = fresh.record;
@@ -98,10 +98,15 @@ impl Book {
                 self.changed.insert(candidate.peer);
                 return true;
             }
-            // Nobody has proved anything at the new address.
+            // Nobody has proved a thing at the new address; who the peer is stands.
+            fresh.validator = known.validator;
             self.remove(&candidate.peer);
+            return self.add_new(fresh, source, now_ms);
         }
-        let entry = Entry::new(candidate, now_ms);
+        self.add_new(Entry::new(candidate, now_ms), source, now_ms)
+    }
+
+    fn add_new(&mut self, entry: Entry, source: IpAddr, now_ms: u64) -> bool {
         let bucket = self.placing.new_bucket(place_of(&entry), source);
         self.make_room(bucket, entry.ip, now_ms);
         if !self.has_room(&self.new[bucket], entry.ip) {

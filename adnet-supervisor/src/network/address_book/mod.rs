@@ -11,7 +11,7 @@ mod entry;
 mod keys;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::network) mod tests;
 
 use std::{
     collections::BTreeMap,

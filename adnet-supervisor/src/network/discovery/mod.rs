@@ -34,7 +34,7 @@ use super::{
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Between two walks when somebody does.
-const PAUSE_WANTED: Duration = Duration::from_secs(2);
+const PAUSE_WANTED: Duration = Duration::from_secs(10);
 /// A request over loopback or the world takes less, or is lost.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 const WALK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +89,8 @@ impl Discovery {
         let boot = boot_nodes(&config.boot_nodes, &about.genesis)?;
         let enr = own_record(&config, &about).map_err(|error| failed(error.to_string()))?;
         let listen = listen(config.socket).map_err(|error| failed(error.to_string()))?;
-        let settings = settings(listen, about.is_private, config.external_ip, &boot);
+        let has_address = enr.ip4().is_some() || enr.ip6().is_some();
+        let settings = settings(listen, about.is_private, has_address, &boot);
         let key = key_of(about.identity);
         let mut discv5 =
             Discv5::new(enr, key, settings).map_err(|error| failed(error.to_owned()))?;
@@ -229,7 +230,7 @@ fn listen(socket: UdpSocket) -> io::Result<ListenConfig> {
 fn settings(
     listen: ListenConfig,
     is_private: bool,
-    external_ip: Option<IpAddr>,
+    has_address: bool,
     boot: &[(Candidate, Enr)],
 ) -> discv5::Config {
     let mut config = ConfigBuilder::new(listen);
@@ -244,7 +245,8 @@ fn settings(
         .query_timeout(WALK_TIMEOUT)
         .enr_peer_update_min(ADDRESS_WITNESSES)
         .disable_report_discovered_peers();
-    if external_ip.is_some() || is_private {
+    // What is known is neither voted on nor taken back for want of visitors.
+    if has_address {
         config.disable_enr_update();
     }
     if !is_private {

@@ -11,11 +11,13 @@ use std::{
 
 use adnet_common::node::{GossipId, Topic};
 
-use super::handle::Gossiped;
+use super::{super::identity::PeerId, handle::Gossiped};
 
 /// Waiting at most, by topic.
 const TRANSACTIONS_MAX: usize = 4_096;
 const BLOCKS_MAX: usize = 64;
+/// Of one peer: whoever floods leaves room for others.
+const OF_PEER_MAX: usize = 1_024;
 /// Bytes that wait at most, of all topics together.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// Under judgement at most. Some milliseconds of a worker's time.
@@ -40,6 +42,8 @@ pub struct Inbox {
     blocks: VecDeque<Waiting>,
     transactions: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// Waiting messages by peer; nobody has none.
+    of_peer: BTreeMap<PeerId, usize>,
     judged: BTreeMap<GossipId, Judged>,
     judged_bytes: usize,
 }
@@ -52,9 +56,14 @@ impl Inbox {
             Topic::Transaction => (&mut self.transactions, TRANSACTIONS_MAX),
         };
         let bytes = message.bytes.len();
-        if queue.len() >= max || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
+        let of_peer = self.of_peer.get(&message.peer).copied().unwrap_or(0);
+        if queue.len() >= max
+            || of_peer >= OF_PEER_MAX
+            || self.waiting_bytes + bytes > WAITING_BYTES_MAX
+        {
             return Err(message);
         }
+        self.of_peer.insert(message.peer, of_peer + 1);
         self.waiting_bytes += bytes;
         let since = now;
         queue.push_back(Waiting { since, message });
@@ -70,6 +79,7 @@ impl Inbox {
         let Waiting { message, .. } = first.or_else(|| self.transactions.pop_front())?;
         let bytes = message.bytes.len();
         self.waiting_bytes -= bytes;
+        leave(&mut self.of_peer, &message.peer);
         self.settle(&message.id); // never twice
         self.judged_bytes += bytes;
         let since = now;
@@ -93,6 +103,7 @@ impl Inbox {
             while queue.front().is_some_and(|waiting| is_old(waiting.since)) {
                 let waiting = queue.pop_front().expect("there is a front");
                 self.waiting_bytes -= waiting.message.bytes.len();
+                leave(&mut self.of_peer, &waiting.message.peer);
                 given_up.push(waiting.message);
             }
         }
@@ -106,6 +117,15 @@ impl Inbox {
     }
 }
 
+/// One message of this peer waits no longer.
+fn leave(of_peer: &mut BTreeMap<PeerId, usize>, peer: &PeerId) {
+    let waiting = of_peer.get_mut(peer).expect("it was counted as it came");
+    *waiting -= 1;
+    if *waiting == 0 {
+        of_peer.remove(peer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +136,7 @@ mod tests {
         id[..4].copy_from_slice(&n.to_be_bytes());
         Gossiped {
             chain: ChainId::Alpha,
-            peer: [1; 32],
+            peer: [(n / 512) as u8; 32],
             topic,
             id,
             bytes: vec![0; bytes],
@@ -157,6 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_floods_leaves_room_for_others() {
+        let (mut inbox, now) = (Inbox::default(), Instant::now());
+        let flood = |inbox: &mut Inbox, n| {
+            let peer = [9; 32];
+            let message = Gossiped {
+                peer,
+                ..message(Topic::Transaction, n, 10)
+            };
+            inbox.push(message, now).is_ok()
+        };
+        let taken = (0..5_000).filter(|n| flood(&mut inbox, *n)).count();
+        assert_eq!(taken, OF_PEER_MAX);
+        let others = message(Topic::Transaction, 5_000, 10);
+        assert!(inbox.push(others, now).is_ok());
+        assert!(inbox.pop(now).is_some());
+        assert!(flood(&mut inbox, 5_001));
+    }
+
+    #[test]
     fn a_worker_that_says_nothing_holds_nothing_for_ever() {
         let (mut inbox, now) = (Inbox::default(), Instant::now());
         for n in 0..=JUDGED_MAX as u32 {
@@ -168,6 +207,7 @@ mod tests {
         let given_up = inbox.expire(late);
         assert_eq!(given_up.len(), 1, "the one that waited");
         assert_eq!((inbox.waiting_bytes, inbox.judged_bytes), (0, 0));
+        assert!(inbox.of_peer.is_empty());
         inbox
             .push(message(Topic::Transaction, 9, 10), late)
             .unwrap();

@@ -99,7 +99,7 @@ fn a_flood_of_new_messages_stays_within_bounds_and_ends_in_a_ban() {
     assert!(victim.messages("shed") >= 5_000);
     send_votes(&honest, &victim, 10);
     wait_for("all votes", || victim.direct.load(Ordering::Relaxed) == 10);
-    // As soon as what it holds for the worker is given up, others have their turn.
+    // Others have their turn as soon as what the worker holds is given up, if not before.
     honest.publish(Topic::Transaction, "still here");
     wait_for("the honest message", || victim.has_seen("still here"));
 }

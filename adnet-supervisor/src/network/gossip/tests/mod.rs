@@ -24,7 +24,8 @@ use prometheus::{Registry, proto::MetricType};
 
 use super::Gossiped;
 use crate::network::{
-    Arrival, ChainNet, Network, NetworkConfig, PeerAddr, PeerId, Role, identity::Identity,
+    Arrival, ChainNet, Limits, Network, NetworkConfig, PeerAddr, PeerId, ValidatorKeys,
+    identity::Identity,
 };
 
 const CHAIN: ChainId = ChainId::Delta;
@@ -109,14 +110,20 @@ impl Peer {
         let config = NetworkConfig {
             node_seed: [place.seed; 32],
             network_name: "hostile".into(),
+            network_id: 1,
             genesis: [7; 32],
-            role: Role::Full,
+            validators: ValidatorKeys::default(),
             chains: vec![ChainNet {
                 chain: CHAIN,
                 socket: place.socket,
                 persistent_peers: peers,
+                proof: None,
             }],
-            max_peers_per_chain: 16,
+            limits: Limits {
+                peers_max: 16,
+                outbound_peers: 0,
+                ..Limits::default()
+            },
         };
         let registry = Registry::new();
         let network = Arc::new(Network::start(config, &registry, receiver).unwrap());

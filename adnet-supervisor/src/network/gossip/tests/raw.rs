@@ -77,12 +77,14 @@ fn count(node: &Honest, event: &str) -> i64 {
     figure(&node.registry, "adnet_gossip_messages_total", &labels)
 }
 
-/// The epoch of the next gossip stream that the node opens.
-async fn next_epoch(peer: &Hostile) -> u32 {
+/// The epoch of the next gossip stream that the node opens, and the stream: a node that is let down
+/// with it ends the session.
+async fn next_epoch(peer: &Hostile) -> (u32, (SendStream, RecvStream)) {
     let accepted = timeout(PATIENCE, peer.connection.accept_bi()).await;
-    let (_, mut recv) = accepted.expect("a stream in time").unwrap();
+    let (send, mut recv) = accepted.expect("a stream in time").unwrap();
     assert_eq!(frame::read_tag(&mut recv).await.unwrap(), GOSSIP_TAG);
-    session::read_header(&mut recv).await.unwrap().epoch
+    let header = session::read_header(&mut recv).await.unwrap();
+    (header.epoch, (send, recv))
 }
 
 #[test]
@@ -92,12 +94,15 @@ fn after_a_goodbye_the_next_session_begins() {
         let peer = Hostile::linked(&node, 2).await;
         let streams = quinn::VarInt::from_u32(8);
         peer.connection.set_max_concurrent_bi_streams(streams);
-        assert_eq!(next_epoch(&peer).await, 0);
+        let (first, _first) = next_epoch(&peer).await;
+        assert_eq!(first, 0);
         session::say_bye(&peer.connection, 0).await;
-        assert_eq!(next_epoch(&peer).await, 1);
+        let (second, _second) = next_epoch(&peer).await;
+        assert_eq!(second, 1);
         // Whoever opens a stream of a later session has let go of the one before.
         let _stream = talk(&peer.connection, 2).await;
-        assert_eq!(next_epoch(&peer).await, 2);
+        let (third, _third) = next_epoch(&peer).await;
+        assert_eq!(third, 2);
         // Old news change nothing.
         session::say_bye(&peer.connection, 0).await;
         let (send, mut recv) = talk(&peer.connection, 2).await;
