@@ -326,3 +326,6 @@ impl FinalityProof {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

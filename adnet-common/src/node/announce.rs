@@ -75,7 +75,8 @@ impl<A: Application> Node<A> {
         Verdict::Accept
     }
 
-    /// Whether the validators of the next height, as we know them, have decided this header.
+    /// Whether the validators of its height have decided this header: those of the tip, or of the next
+    /// height as we know them.
     fn is_final(&self, proof: &FinalityProof) -> bool {
         let FinalityProof {
             header,
@@ -85,12 +86,15 @@ impl<A: Application> Node<A> {
         let Ok(certificate) = CommitCertificate::decode(certificate) else {
             return false;
         };
+        let set = match header.height <= self.tip.height {
+            true => &self.tip_set,
+            false => &self.app.validators().own.set,
+        };
         next_set.is_none()
             && header.chain == A::CHAIN
             && header.genesis == self.genesis_hash
             && certificate.height == header.height
             && certificate.value == header.hash()
-            && verify_certificate(&self.domain, &self.app.validators().own.set, &certificate)
-                .is_ok()
+            && verify_certificate(&self.domain, set, &certificate).is_ok()
     }
 }

@@ -49,6 +49,9 @@ impl<A: Application> Node<A> {
             chain: A::CHAIN,
             genesis: genesis_hash,
         };
+        // Nobody has decided the genesis block.
+        let tip_set = ledger::validators_at(host, A::CHAIN, header.height)?;
+        let tip_set = tip_set.map_or_else(|| Arc::clone(&validators.own.set), Arc::new);
         let light = LightClient::new(
             A::CHAIN.sibling(),
             genesis.network_id,
@@ -80,6 +83,7 @@ impl<A: Application> Node<A> {
             tip_hash: header.hash(),
             announced: header.height,
             tip_proof: ledger::finality_proof(host, A::CHAIN, header.height)?,
+            tip_set,
             tip: header,
             open: None,
             bodies: Bodies::default(),

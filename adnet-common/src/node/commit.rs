@@ -79,6 +79,7 @@ impl<A: Application> Node<A> {
         host.tell_messages(&attestations);
 
         self.evidence.add(found);
+        self.tip_set = Arc::clone(&self.app.validators().own.set);
         self.app.apply(executed.pending);
         let block = committed.block;
         let ids = block

@@ -24,6 +24,9 @@ mod sibling;
 mod sync;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use gossip::{Fault, GossipId, Topic, Verdict};
@@ -34,7 +37,7 @@ use crate::application::Application;
 use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
-use crate::consensus::{BlockRef, Domain, Engine, Timeouts};
+use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
@@ -81,6 +84,8 @@ pub struct Node<A: Application> {
     tip_hash: Hash,
     /// That the tip is final; `None` for the genesis block, which nobody has signed.
     tip_proof: Option<FinalityProof>,
+    /// Who has decided the tip.
+    tip_set: Arc<ValidatorSet>,
     /// The highest block of which an announcement was made here or came by.
     announced: u64,
     /// The height that consensus works on.

@@ -52,6 +52,9 @@ pub struct Scenario {
     pub crashes: Crashes,
     /// A machine whose validator signs every vote twice, each time for another block.
     pub equivocator: Option<usize>,
+    /// It does so on Alpha alone.
+    #[serde(default)]
+    pub on_alpha_only: bool,
     pub honesty: Honesty,
     pub wires: Wires,
     pub cuts: Vec<Cut>,
@@ -78,6 +81,7 @@ impl Scenario {
             sync_max_ms: 0,
             crashes: Crashes::Never,
             equivocator: None,
+            on_alpha_only: false,
             honesty: Honesty::Honest,
             wires: Wires::AsTold,
             cuts: Vec::new(),

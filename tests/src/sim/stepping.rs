@@ -289,7 +289,8 @@ impl Simulation {
     /// What the equivocator says beside this, as long as troubles last.
     fn second_vote(&self, place: Place, class: Class, bytes: &[u8]) -> Option<Vec<u8>> {
         let is_equivocator = self.scenario.equivocator == Some(place.machine);
-        if !is_equivocator || class != Class::Consensus || self.is_quiet {
+        let is_spared = self.scenario.on_alpha_only && place.chain != ChainId::Alpha;
+        if !is_equivocator || is_spared || class != Class::Consensus || self.is_quiet {
             return None;
         }
         let key = &self.machines[place.machine].key;
