@@ -116,14 +116,21 @@ impl Scenario {
         3 * validators.collect::<BTreeSet<_>>().len() > 2 * self.validators
     }
 
-    /// Machines that have a quorum's votes in reach, by others if need be, as the cuts say.
+    /// The same once those that sign twice are validators no more. Nobody knows here since when.
+    fn is_honest_quorum(&self, machines: &BTreeSet<usize>) -> bool {
+        let is_honest = |m: &usize| !self.is_byzantine(*m);
+        let all = (0..self.validators).filter(is_honest).count();
+        3 * machines.iter().copied().filter(is_honest).count() > 2 * all
+    }
+
+    /// Whether a machine has a quorum's votes in reach, by others if need be, as the cuts say.
     pub(super) fn can_decide(&self, machine: usize, at_ms: u64) -> bool {
         let mut heard = BTreeSet::from([machine]);
         loop {
             let from = |m: &usize| heard.iter().any(|to| self.is_linked(*m, *to, at_ms));
             let more: BTreeSet<usize> = (0..self.machines()).filter(from).collect();
             if more.is_subset(&heard) {
-                return self.is_quorum(&heard);
+                return self.is_quorum(&heard) || self.is_honest_quorum(&heard);
             }
             heard.extend(more);
         }
@@ -209,7 +216,11 @@ mod tests {
             ..cut(Shape::Split([0, 1, 3].into()))
         };
         assert_eq!((twins.machines(), twins.validator_of(4)), (5, 3));
-        assert_eq!(deciding(&twins), [0, 1, 3]);
+        assert_eq!(
+            deciding(&twins),
+            [0, 1, 3],
+            "and 0, 1, 2 if 3 were no validator any more"
+        );
         assert_eq!(twins.calm_quorum(15), None, "two of them are honest");
     }
 
