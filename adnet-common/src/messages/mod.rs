@@ -14,7 +14,7 @@ pub use control::{FamilyMsg, MetricsMsg, ProgressMsg, ReadyMsg, StopMsg};
 pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
-    WalMsg,
+    SyncMsg, WalMsg,
 };
 
 use rkyv::rancor;
@@ -114,6 +114,7 @@ messages! {
     7 => DoneMsg,
     8 => SignMsg,
     9 => SignedMsg,
+    10 => SyncMsg,
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
@@ -168,6 +169,7 @@ mod tests {
             let message = CommitMsg {
                 id: 3,
                 height: 9,
+                is_synced: true,
                 writes: vec![crate::store::Write::put(
                     crate::store::Family::AlphaState, vec![1; 40], vec![2; 60])],
             };

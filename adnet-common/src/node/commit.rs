@@ -11,9 +11,17 @@ use crate::consensus_keys::clear_height;
 use crate::ledger::{self, CommittedBlock};
 use crate::store::CommitBatch;
 
+/// What was committed and not shown yet, because it may not be durable.
+#[derive(Default)]
+pub(super) struct Untold {
+    pub blocks: usize,
+    transactions: usize,
+    equivocations: usize,
+}
+
 impl<A: Application> Node<A> {
     /// Writes the decided block with everything that follows from it in ONE batch; only when the
-    /// store has acknowledged it does the state move and anything leave.
+    /// store has acknowledged it does the state move, and only when it is durable does anything leave.
     pub(super) fn commit(
         &mut self,
         now_ms: u64,
@@ -54,12 +62,19 @@ impl<A: Application> Node<A> {
         writes.extend(clear_height(A::CHAIN, height));
         // A certificate proves finality by itself, and the votes in it are durable: the other chain
         // may verify it while our disk works. What the block says to it follows when that is done.
-        host.tell_final(&FinalityProof {
-            header: committed.block.header.clone(),
-            certificate: committed.certificate.clone(),
-        });
-        host.commit(CommitBatch { height, writes })?;
-        host.tell_messages(&attestations);
+        let is_deferred = self.may_defer(height);
+        let batch = CommitBatch { height, writes };
+        if is_deferred {
+            // What it says to the other chain is asked for again.
+            host.commit_deferred(batch)?;
+        } else {
+            host.tell_final(&FinalityProof {
+                header: committed.block.header.clone(),
+                certificate: committed.certificate.clone(),
+            });
+            host.commit(batch)?;
+            host.tell_messages(&attestations);
+        }
 
         self.app.apply(executed.pending);
         let CommittedBlock { block, certificate } = committed;
@@ -74,22 +89,40 @@ impl<A: Application> Node<A> {
         self.tip_certificate = certificate;
         self.bodies.end_height(height);
         self.needed.clear();
+        self.flood.end_height();
         self.timers.end_heights(height);
         self.sibling.inbox().consume(self.app.last_consumed());
         let app = &self.app;
         self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
 
-        let (snapshot, transactions) = (self.snapshot(), block.body.txs.len());
-        outputs.push(Output::Committed {
-            snapshot,
-            transactions,
-            equivocations: proved.len(),
-        });
-        if self.tells_of_blocks() {
-            self.announce_tip(outputs);
+        let untold = &mut self.untold;
+        untold.blocks += 1;
+        untold.transactions += block.body.txs.len();
+        untold.equivocations += proved.len();
+        if !is_deferred {
+            self.tell_of_blocks(outputs);
         }
         Ok(())
+    }
+
+    /// Shows the world what is durable by now.
+    pub(super) fn tell_of_blocks(&mut self, outputs: &mut Vec<Output<A>>) {
+        let Untold {
+            blocks,
+            transactions,
+            equivocations,
+        } = std::mem::take(&mut self.untold);
+        let snapshot = self.snapshot();
+        outputs.push(Output::Committed {
+            snapshot,
+            blocks,
+            transactions,
+            equivocations,
+        });
+        if !self.is_catching_up() {
+            self.announce_tip(outputs);
+        }
     }
 
     /// The proof that our tip is final. Not for the genesis block, which has no certificate.

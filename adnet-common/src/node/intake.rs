@@ -4,7 +4,6 @@ use super::event::{Class, Peer};
 use super::{Host, Node, NodeFault, Output};
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::block::{Block, MAX_TX_BYTES};
-use crate::consensus::{Event, Message};
 use crate::mempool::Accepted;
 use crate::worker::{PendingTx, Request};
 use std::sync::Arc;
@@ -21,10 +20,7 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         match class {
-            Class::Consensus => match Message::decode(&bytes) {
-                Ok(message) => self.drive(now_ms, Event::Message(message), host, outputs),
-                Err(_) => Ok(()),
-            },
+            Class::Consensus => self.on_consensus(now_ms, peer, bytes, host, outputs),
             Class::Body => match Block::decode(&bytes) {
                 Ok(block) => self.on_body(now_ms, block, host, outputs),
                 Err(_) => Ok(()),

@@ -161,9 +161,16 @@ impl<A: Application> ChainLoop<A> {
         let is_empty = outputs.is_empty();
         for output in outputs {
             match output {
-                Output::Broadcast { class, bytes } => self.send_network(None, class, bytes)?,
+                Output::Broadcast { class, bytes } => {
+                    self.send_network(None, Vec::new(), class, bytes)?
+                }
+                Output::Relay {
+                    except,
+                    class,
+                    bytes,
+                } => self.send_network(None, except, class, bytes)?,
                 Output::Send { peer, class, bytes } => {
-                    self.send_network(Some(peer), class, bytes)?
+                    self.send_network(Some(peer), Vec::new(), class, bytes)?
                 }
                 Output::Distrust { peer, offence } => {
                     let offence = offence as u8;
@@ -174,11 +181,12 @@ impl<A: Application> ChainLoop<A> {
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
+                    blocks,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
-                    self.publish(snapshot, transactions)?;
+                    self.publish(snapshot, blocks, transactions)?;
                 }
             }
         }
@@ -195,11 +203,17 @@ impl<A: Application> ChainLoop<A> {
     fn send_network(
         &mut self,
         peer: Option<[u8; 32]>,
+        except: Vec<[u8; 32]>,
         class: Class,
         bytes: Vec<u8>,
     ) -> Result<(), WorkerFault> {
         let class = class as u8;
-        let message = NetworkOutMsg { peer, class, bytes };
+        let message = NetworkOutMsg {
+            peer,
+            except,
+            class,
+            bytes,
+        };
         let sent = self.links.network_up.push(&message, SUPERVISOR_PATIENCE);
         self.count_network(sent)
     }
@@ -220,6 +234,7 @@ impl<A: Application> ChainLoop<A> {
     fn publish(
         &mut self,
         snapshot: Arc<Snapshot<A>>,
+        blocks: usize,
         transactions: usize,
     ) -> Result<(), WorkerFault> {
         let status = &snapshot.status;
@@ -232,7 +247,7 @@ impl<A: Application> ChainLoop<A> {
             mempool_txs: status.mempool_txs,
         };
         let delay_ms = unix_ms().saturating_sub(status.block_time_ms);
-        self.figures.blocks.inc();
+        self.figures.blocks.inc_by(blocks as u64);
         self.figures.transactions.inc_by(transactions as u64);
         self.figures.block_delay.observe(delay_ms as f64 / 1000.0);
         let height = status.height;

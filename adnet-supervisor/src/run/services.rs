@@ -15,7 +15,7 @@ use adnet_common::hash::Hash;
 use adnet_common::ipc::{LinkError, Received, Receiver, Sender};
 use adnet_common::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, MessageError, MetricsMsg,
-    NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg, SignedMsg,
+    NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg, SignedMsg, SyncMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
 use adnet_common::node::{Class, Offence};
@@ -90,11 +90,22 @@ impl StoreService {
             GetMsg::KIND => self.reply(answers, &self.get(GetMsg::read(r.payload)?)),
             ScanMsg::KIND => self.reply(answers, &self.scan(ScanMsg::read(r.payload)?)),
             CommitMsg::KIND if self.is_data => {
-                let CommitMsg { id, height, writes } = CommitMsg::read(r.payload)?;
-                let done = self
-                    .store
-                    .commit(self.chain, &CommitBatch { height, writes });
+                let CommitMsg {
+                    id,
+                    height,
+                    is_synced,
+                    writes,
+                } = CommitMsg::read(r.payload)?;
+                let batch = CommitBatch { height, writes };
+                let done = match is_synced {
+                    true => self.store.commit(self.chain, &batch),
+                    false => self.store.commit_deferred(self.chain, &batch),
+                };
                 self.reply(answers, &self.done(id, done));
+            }
+            SyncMsg::KIND if self.is_data => {
+                let SyncMsg { id } = SyncMsg::read(r.payload)?;
+                self.reply(answers, &self.done(id, self.store.sync()));
             }
             AppendMsg::KIND if self.is_data => {
                 let AppendMsg { id, writes } = AppendMsg::read(r.payload)?;
@@ -304,7 +315,12 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
     serve("network", chain, receiver, stop, |r| {
         match r.kind {
             NetworkOutMsg::KIND => {
-                let NetworkOutMsg { peer, class, bytes } = NetworkOutMsg::read(r.payload)?;
+                let NetworkOutMsg {
+                    peer,
+                    except,
+                    class,
+                    bytes,
+                } = NetworkOutMsg::read(r.payload)?;
                 let Some(class) = Class::from_byte(class).map(carried) else {
                     let why = "an unknown class".into();
                     return Err(MessageError { kind: r.kind, why });
@@ -314,7 +330,7 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                         network.send(chain, &peer, class, bytes);
                     }
                     None => {
-                        network.broadcast(chain, class, bytes);
+                        network.broadcast_except(chain, class, bytes, &except);
                     }
                 }
             }

@@ -2,6 +2,7 @@
 //! the same everywhere, and a network goes on while more than two thirds of the power do.
 
 mod agreement;
+mod joining;
 mod testnet;
 
 use std::{
