@@ -5,6 +5,7 @@
 //! routes with [`ApiRoutes`] and runs them with [`serve`], which bounds what a client can cost:
 //! connections, header and body bytes, request time and request rate.
 
+mod attestation;
 mod clients;
 mod envelope;
 mod evidence;
@@ -18,7 +19,9 @@ mod routes;
 mod serve;
 mod slots;
 mod stall;
+mod validators;
 
+pub use attestation::AttestationBody;
 pub use envelope::{ApiError, ApiResult, ok};
 pub use evidence::EvidenceBody;
 pub use extract::{ApiJson, ApiPath, ApiQuery};
@@ -28,6 +31,7 @@ pub use peers::PeerReport;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
 pub use slots::Slots;
+pub use validators::ValidatorsBody;
 
 #[cfg(test)]
 mod tests;

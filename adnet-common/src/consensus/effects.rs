@@ -186,7 +186,12 @@ impl Io {
                 self.decided = true;
                 self.pending.clear();
                 self.pending_bytes = 0;
-                self.push(Action::Commit { certificate });
+                // The engine adds the evidence: the core still has it in hand.
+                let evidence = Vec::new();
+                self.push(Action::Commit {
+                    certificate,
+                    evidence,
+                });
                 r.resume_with(())
             }
             Finalize(certificate, _, found, r) => {

@@ -5,6 +5,7 @@ use super::context::{Ctx, Height, defined};
 use super::domain::Domain;
 use super::effects::{Io, SPILL_BYTES};
 use super::event::{Action, Event, HaltReason, Origin, TimeMs};
+use super::evidence::Equivocation;
 use super::message::{Inner, Message};
 use super::sign::{PENDING_BYTES_MAX, Signer, WalEntry};
 use super::timeouts::Timeouts;
@@ -13,7 +14,7 @@ use super::wal;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
 use arc_malachitebft_core_consensus::{
-    Error, Input, LocallyProposedValue, Params, ProposedValue, State, process,
+    Error, Input, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, State, process,
 };
 use arc_malachitebft_core_types::{
     Round, ThresholdParams, Timeout, Validity, ValueOrigin, ValuePayload, VoteExtensionPolicy,
@@ -67,7 +68,10 @@ impl Engine {
         }
         self.io.now_ms = now_ms;
         match self.handle(event, signer) {
-            Ok(()) => self.io.spill(),
+            Ok(()) => {
+                self.attach_evidence();
+                self.io.spill();
+            }
             Err(reason) => {
                 self.halted = true;
                 self.io.out.push(Action::Halt(reason));
@@ -75,6 +79,19 @@ impl Engine {
         }
         self.io.syncing = None;
         std::mem::take(&mut self.io.out)
+    }
+
+    /// A commit goes out with what the core has found of its height. Waiting for the end of the
+    /// height would leave that in memory alone for a whole block interval.
+    fn attach_evidence(&mut self) {
+        let is_commit = |action: &&mut Action| matches!(action, Action::Commit { .. });
+        let commit = self.io.out.iter_mut().find(is_commit);
+        if let (Some(Action::Commit { evidence, .. }), Some(core)) = (commit, &mut self.core) {
+            *evidence = Equivocation::collect(&MisbehaviorEvidence {
+                proposals: core.driver.take_proposal_evidence(),
+                votes: core.driver.take_vote_evidence(),
+            });
+        }
     }
 
     /// The open height and its round.

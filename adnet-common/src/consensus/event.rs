@@ -100,10 +100,14 @@ pub enum Action {
     },
     /// The peer has served a bad certificate: do not ask it again.
     RejectSynced(PeerId),
-    /// Decided. Commit block and certificate durably and atomically; the height's log ends here.
-    Commit { certificate: CommitCertificate },
+    /// Decided. Commit block and certificate durably and atomically; the height's log ends here. The
+    /// evidence that was found until now exists nowhere else: it belongs into the same write.
+    Commit {
+        certificate: CommitCertificate,
+        evidence: Vec<Equivocation>,
+    },
     /// The height is over, and the next one may be opened. The certificate may have gained
-    /// signatures since the commit. The evidence exists nowhere else: store it.
+    /// signatures since the commit. The evidence came after it and exists nowhere else: store it.
     Finalized {
         certificate: CommitCertificate,
         evidence: Vec<Equivocation>,

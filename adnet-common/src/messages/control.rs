@@ -1,4 +1,4 @@
-//! Worker ↔ supervisor: readiness, progress, metrics, peers, the request to stop.
+//! Worker ↔ supervisor: readiness, progress, validators, metrics, peers, the request to stop.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -19,6 +19,21 @@ pub struct ProgressMsg {
     pub sibling_height: u64,
     pub inbox_waiting: u64,
     pub mempool_txs: u64,
+}
+
+/// A member of a validator set.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MemberMsg {
+    pub key: [u8; 32],
+    pub power: u64,
+}
+
+/// Who decides the next heights: when a worker is ready, and whenever the set changes.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorsMsg {
+    /// The first height that this set decides.
+    pub from_height: u64,
+    pub members: Vec<MemberMsg>,
 }
 
 /// One metric family in the text format, without the role label.

@@ -6,18 +6,22 @@ use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
 use crate::attestation::{Attestation, FinalityProof};
-use crate::consensus::CommitCertificate;
+use crate::consensus::{CommitCertificate, EncodedSet, Equivocation};
 use crate::consensus_keys::clear_height;
 use crate::ledger::{self, CommittedBlock};
 use crate::store::CommitBatch;
+use crate::validators::SetFrom;
+use std::sync::Arc;
 
 impl<A: Application> Node<A> {
     /// Writes the decided block with everything that follows from it in ONE batch; only when the
-    /// store has acknowledged it does the state move and anything leave.
+    /// store has acknowledged it does the state move and anything leave. `found` is evidence of the
+    /// height, which would be nowhere else.
     pub(super) fn commit(
         &mut self,
         now_ms: u64,
         certificate: CommitCertificate,
+        found: Vec<Equivocation>,
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
@@ -51,18 +55,33 @@ impl<A: Application> Node<A> {
         let proved = evidence::of_block(&committed.block);
         writes.extend(ledger::evidence_writes(A::CHAIN, height, &proved));
         writes.extend(self.evidence.settle(A::CHAIN, height, &proved));
+        let found = self.sift_evidence(found, host)?;
+        writes.extend(evidence::waiting_writes(A::CHAIN, &found));
         writes.extend(clear_height(A::CHAIN, height));
-        // A certificate proves finality by itself, and the votes in it are durable: the other chain
-        // may verify it while our disk works. What the block says to it follows when that is done.
-        host.tell_final(&FinalityProof {
+        let next = executed.next_validators;
+        let changes = next != self.app.validators().own.set;
+        if changes {
+            let from = SetFrom {
+                height: height + 1,
+                set: Arc::clone(&next),
+            };
+            writes.push(ledger::validators_write(A::CHAIN, &from));
+        }
+        let proof = FinalityProof {
             header: committed.block.header.clone(),
             certificate: committed.certificate.clone(),
-        });
+            next_set: changes.then(|| EncodedSet::of(&next)),
+        };
+        // A certificate proves finality by itself, and the votes in it are durable: the other chain
+        // may verify it while our disk works. What the block says to it follows when that is done.
+        host.tell_final(&proof);
         host.commit(CommitBatch { height, writes })?;
         host.tell_messages(&attestations);
 
+        self.evidence.add(found);
+        self.tip_set = Arc::clone(&self.app.validators().own.set);
         self.app.apply(executed.pending);
-        let CommittedBlock { block, certificate } = committed;
+        let block = committed.block;
         let ids = block
             .body
             .txs
@@ -71,11 +90,12 @@ impl<A: Application> Node<A> {
         let included: Vec<_> = ids.map(|tx| tx.id).collect();
         self.tip = block.header;
         self.tip_hash = hash;
-        self.tip_certificate = certificate;
+        self.tip_proof = Some(proof);
         self.bodies.end_height(height);
         self.needed.clear();
         self.timers.end_heights(height);
         self.sibling.inbox().consume(self.app.last_consumed());
+        self.sibling.light.advance(&self.app.validators().sibling);
         let app = &self.app;
         self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
@@ -87,15 +107,10 @@ impl<A: Application> Node<A> {
             transactions,
             equivocations: proved.len(),
         });
-        self.announce_tip(outputs);
-        Ok(())
-    }
-
-    /// The proof that our tip is final. Not for the genesis block, which has no certificate.
-    pub(super) fn tip_proof(&self) -> FinalityProof {
-        FinalityProof {
-            header: self.tip.clone(),
-            certificate: self.tip_certificate.clone(),
+        if self.tells_of_blocks() {
+            self.announce_tip(outputs);
+            self.plan_announcement(now_ms, outputs);
         }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Drives the consensus engine and carries out its actions, strictly in order.
 
 use super::bodies::Verdict;
-use super::event::Class;
+use super::event::{Class, Offence};
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
@@ -69,10 +69,15 @@ impl<A: Application> Node<A> {
                 peer, block, body, ..
             } => match self.accept_synced(block, &body, host)? {
                 Some(event) => events.push_back(event),
-                None => self.distrust(peer, outputs),
+                None => self.blame(now_ms, peer, Offence::BadBlock, outputs),
             },
-            Action::RejectSynced(peer) => self.distrust(peer, outputs),
-            Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
+            Action::RejectSynced(peer) => {
+                self.blame(now_ms, peer, Offence::BadBlock, outputs);
+            }
+            Action::Commit {
+                certificate,
+                evidence,
+            } => self.commit(now_ms, certificate, evidence, host, outputs)?,
             Action::Finalized { evidence, .. } => {
                 self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
@@ -106,7 +111,7 @@ impl<A: Application> Node<A> {
         if !wal.is_empty() {
             tracing::info!(chain = %A::CHAIN, height, entries = wal.len(), "replaying the consensus log");
         }
-        let validators = self.validators.clone();
+        let validators = (*self.app.validators().own.set).clone();
         let start = Event::StartHeight {
             height,
             validators,

@@ -1,5 +1,6 @@
 //! What happens to a node, what it asks of the outside, and what can stop it.
 
+use super::gossip::{GossipId, Topic, Verdict};
 use crate::application::{Application, OpenError, StateProof};
 use crate::attestation::{Attestation, FinalityProof};
 use crate::consensus::{HaltReason, Signer};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// The public node key of a peer.
 pub type Peer = [u8; 32];
 
-/// The priority class of a network message; the number is its name on the rings and streams.
+/// The priority class of a message between two peers; the number is its name on the rings and streams.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
@@ -24,21 +25,44 @@ pub enum Class {
     SyncRequest = 3,
     /// Decided blocks with their certificates.
     SyncResponse = 4,
-    /// A signed transaction.
-    Transaction = 5,
 }
 
 impl Class {
-    pub const ALL: [Class; 5] = [
+    pub const ALL: [Class; 4] = [
         Class::Consensus,
         Class::Body,
         Class::SyncRequest,
         Class::SyncResponse,
-        Class::Transaction,
     ];
 
     pub fn from_byte(byte: u8) -> Option<Self> {
         Class::ALL.into_iter().find(|class| *class as u8 == byte)
+    }
+}
+
+/// What a peer did; the number is its name on the rings.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Offence {
+    /// A block or certificate that is not what was asked for, or does not verify.
+    BadBlock = 1,
+    /// Bytes that do not decode.
+    Garbage = 2,
+    /// A request that was not answered in time.
+    Silence = 3,
+    /// More requests than its share.
+    Flood = 4,
+}
+
+impl Offence {
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        let all = [
+            Offence::BadBlock,
+            Offence::Garbage,
+            Offence::Silence,
+            Offence::Flood,
+        ];
+        all.into_iter().find(|offence| *offence as u8 == byte)
     }
 }
 
@@ -77,6 +101,13 @@ pub enum Input<A: Application> {
         class: Class,
         bytes: Vec<u8>,
     },
+    /// A peer has passed this on. The verdict follows in the same step, as [`Output::Verdict`].
+    Gossip {
+        peer: Peer,
+        topic: Topic,
+        id: GossipId,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
     Request(Request<A>),
 }
@@ -96,8 +127,23 @@ pub enum Output<A: Application> {
         class: Class,
         bytes: Vec<u8>,
     },
-    /// This peer served a bad block or certificate.
-    Distrust(Peer),
+    /// For everybody, from peer to peer.
+    Publish {
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
+    /// What becomes of a gossiped message that came from this peer.
+    Verdict {
+        peer: Peer,
+        topic: Topic,
+        id: GossipId,
+        verdict: Verdict,
+    },
+    /// This peer did what no honest node does, or does rarely.
+    Distrust {
+        peer: Peer,
+        offence: Offence,
+    },
     /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].
     Sibling(Exchange),
     /// A block is durable and applied.

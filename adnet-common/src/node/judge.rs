@@ -1,10 +1,11 @@
 //! Building blocks and judging those of others: both end in an executed candidate.
 
 use super::bodies::{Candidate, Verdict};
-use super::{Host, Node, NodeFault};
+use super::{Host, Node, NodeFault, evidence};
 use crate::application::{Application, BlockContext, Executed, InvalidBlock, VerifiedTx};
 use crate::attestation::outbox_root;
 use crate::block::{Block, Body, Header, Inbox as BlockInbox};
+use crate::consensus::Equivocation;
 use crate::consensus_keys::{body_key, built_key};
 use crate::hash::Hash;
 use crate::store::{Family, Part, Write};
@@ -28,15 +29,17 @@ impl<A: Application> Node<A> {
             return Ok(is_valid.then_some(hash));
         }
         let height = self.tip.height + 1;
+        let evidence = self.evidence.for_block(height);
         let context = BlockContext {
             height,
             time_ms: self.cadence.stamp(self.tip.time_ms, now_ms),
             parent: self.tip_hash,
             proposer: self.validator.expect("only a validator proposes").0,
+            equivocators: evidence::equivocators(&evidence),
         };
+        let evidence: Vec<Vec<u8>> = evidence.iter().map(Equivocation::encode).collect();
         let mut waiting = self.sibling.inbox().next(self.limits.max_attestations);
         let inbox_bytes = self.inbox_bytes(&waiting);
-        let evidence = self.evidence.for_block(height);
         let evidence_bytes: usize = evidence.iter().map(Vec::len).sum();
         let room = self
             .limits
@@ -95,7 +98,7 @@ impl<A: Application> Node<A> {
             body_root: body.root(),
             state_root: executed.state_root,
             outbox_root: outbox_root(&executed.outbox),
-            next_validators: self.validators.validators_hash(),
+            next_validators: executed.next_validators.validators_hash(),
         }
     }
 
@@ -177,15 +180,17 @@ impl<A: Application> Node<A> {
             Ok(txs) => txs,
             Err(error) => return Ok(Err(error)),
         };
-        if let Err(error) = self.check_evidence(block, host)? {
-            return Ok(Err(error));
-        }
+        let equivocators = match self.check_evidence(block, host)? {
+            Ok(equivocators) => equivocators,
+            Err(error) => return Ok(Err(error)),
+        };
         let header = &block.header;
         let context = BlockContext {
             height: header.height,
             time_ms: header.time_ms,
             parent: header.parent,
             proposer: header.proposer,
+            equivocators,
         };
         let attestations = &block.body.inbox.attestations;
         let executed = match self.app.execute(host, &context, &txs, attestations)? {
@@ -202,6 +207,11 @@ impl<A: Application> Node<A> {
                 "WRONG_OUTBOX_ROOT",
                 "execution sends other messages",
             ))
+        } else if executed.next_validators.validators_hash() != header.next_validators {
+            Err(InvalidBlock::new(
+                "WRONG_VALIDATORS",
+                "execution leads to another validator set",
+            ))
         } else {
             Ok(executed)
         };
@@ -215,7 +225,6 @@ impl<A: Application> Node<A> {
             genesis,
             height,
             parent,
-            next_validators,
             ..
         } = &block.header;
         let body = &block.body;
@@ -244,12 +253,6 @@ impl<A: Application> Node<A> {
             "WRONG_PARENT",
             "it does not follow our tip",
         )?;
-        let set = self.validators.validators_hash();
-        require(
-            *next_validators == set,
-            "WRONG_VALIDATORS",
-            "the validator set is another",
-        )?;
         let fits = block.encode().len() <= self.limits.max_bytes
             && body.txs.len() <= self.limits.max_txs
             && body.inbox.attestations.len() <= self.limits.max_attestations;
@@ -265,7 +268,11 @@ impl<A: Application> Node<A> {
         )?;
         self.sibling
             .light
-            .verify_inbox(&body.inbox.proofs, &body.inbox.attestations)
+            .verify_inbox(
+                &self.app.validators().sibling,
+                &body.inbox.proofs,
+                &body.inbox.attestations,
+            )
             .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;
         let verify = |raw: &Vec<u8>| {
             if let Some(known) = self.mempool.verified(raw) {

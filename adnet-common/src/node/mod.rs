@@ -8,6 +8,7 @@
 //! led to the root in its header; the committed state changes only in `commit`, after the store
 //! has acknowledged the block's batch.
 
+mod announce;
 mod bodies;
 mod boot;
 mod commit;
@@ -15,6 +16,7 @@ mod drive;
 mod event;
 mod evidence;
 mod exchange;
+mod gossip;
 mod inbox;
 mod intake;
 mod judge;
@@ -22,11 +24,17 @@ mod sibling;
 mod sync;
 mod timers;
 
-pub use event::{Class, Exchange, Host, Input, NodeFault, Output, Peer};
+#[cfg(test)]
+mod tests;
+
+pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
+pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
+pub use sync::SyncFigures;
 
 use crate::application::Application;
+use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
 use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
@@ -67,7 +75,6 @@ pub struct Node<A: Application> {
     domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
-    validators: ValidatorSet,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
@@ -75,8 +82,12 @@ pub struct Node<A: Application> {
     mempool: Mempool<A::Tx>,
     tip: Header,
     tip_hash: Hash,
-    /// The encoded certificate of the tip; empty for the genesis block.
-    tip_certificate: Vec<u8>,
+    /// That the tip is final; `None` for the genesis block, which nobody has signed.
+    tip_proof: Option<FinalityProof>,
+    /// Who has decided the tip.
+    tip_set: Arc<ValidatorSet>,
+    /// The highest block of which an announcement was made here or came by.
+    announced: u64,
     /// The height that consensus works on.
     open: Option<u64>,
     bodies: Bodies<A>,
@@ -127,6 +138,12 @@ impl<A: Application> Node<A> {
             Input::Network { peer, class, bytes } => {
                 self.on_network(now_ms, peer, class, bytes, host, outputs)?;
             }
+            Input::Gossip {
+                peer,
+                topic,
+                id,
+                bytes,
+            } => self.on_gossip(now_ms, peer, topic, id, &bytes, outputs),
             Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
             Input::Request(request) => self.on_request(now_ms, request, outputs),
         }
@@ -199,9 +216,20 @@ impl<A: Application> Node<A> {
                 self.drive(now_ms, Event::EndHeight, host, outputs)
             }
             Timer::Engine { .. } | Timer::Close(_) => Ok(()),
-            Timer::Open(height) => self.open_height(now_ms, height, host, outputs),
+            Timer::Open(height) => {
+                let is_next = height == self.tip.height + 1 && self.open != Some(height);
+                if !is_next || self.is_held_back(now_ms, height, outputs) {
+                    return Ok(());
+                }
+                self.open_height(now_ms, height, host, outputs)
+            }
+            Timer::Sync => self.feed_fetched(now_ms, host, outputs),
             Timer::Status => {
                 self.announce(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Announce => {
+                self.announce_block(outputs);
                 Ok(())
             }
             Timer::Resume => {

@@ -13,8 +13,12 @@ pub(super) enum Timer {
     Close(u64),
     /// Tell peers how high our chain is.
     Status,
+    /// Announce the last block, if nobody else has.
+    Announce,
     /// Ask the other chain for messages that we may have missed.
     Resume,
+    /// Commit the next fetched block, look after requests for blocks.
+    Sync,
 }
 
 /// Timers by time, then by the order in which they were set.

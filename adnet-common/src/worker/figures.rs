@@ -2,6 +2,7 @@
 
 use crate::messages::{FamilyMsg, MetricsMsg};
 use crate::metrics::gather_text;
+use crate::node::SyncFigures;
 use crate::worker::ChainStatus;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
@@ -14,6 +15,14 @@ pub(super) struct Figures {
     consensus_height: IntGauge,
     consensus_round: IntGauge,
     inbox_waiting: IntGauge,
+    sync_peers: IntGauge,
+    sync_best_height: IntGauge,
+    sync_catching_up: IntGauge,
+    sync_blocks: IntGauge,
+    sync_requests: IntGauge,
+    sync_timeouts: IntGauge,
+    sync_bad_ranges: IntGauge,
+    sync_blocks_served: IntGauge,
     pub blocks: IntCounter,
     pub transactions: IntCounter,
     pub equivocations: IntCounter,
@@ -57,6 +66,38 @@ impl Figures {
             inbox_waiting: gauge(
                 "adnet_inbox_waiting",
                 "Attestations of the other chain that wait for a block.",
+            )?,
+            sync_peers: gauge(
+                "adnet_sync_peers",
+                "Peers of which the chain knows how high their chains are said to be.",
+            )?,
+            sync_best_height: gauge(
+                "adnet_sync_best_height",
+                "Highest height that a peer in good standing claims.",
+            )?,
+            sync_catching_up: gauge(
+                "adnet_sync_catching_up",
+                "1 while blocks are fetched from peers and consensus waits.",
+            )?,
+            sync_blocks: gauge(
+                "adnet_sync_blocks",
+                "Blocks of peers that this process has verified and committed.",
+            )?,
+            sync_requests: gauge(
+                "adnet_sync_requests",
+                "Ranges of blocks that this process has asked peers for.",
+            )?,
+            sync_timeouts: gauge(
+                "adnet_sync_timeouts",
+                "Requests for ranges that were not answered in time.",
+            )?,
+            sync_bad_ranges: gauge(
+                "adnet_sync_bad_ranges",
+                "Ranges that were not what was asked for, or did not verify.",
+            )?,
+            sync_blocks_served: gauge(
+                "adnet_sync_blocks_served",
+                "Blocks that this process has served to peers.",
             )?,
             blocks: counter("adnet_blocks_total", "Blocks committed by this process.")?,
             transactions: counter(
@@ -111,13 +152,21 @@ impl Figures {
         })
     }
 
-    pub fn show(&self, status: &ChainStatus) {
+    pub fn show(&self, status: &ChainStatus, sync: &SyncFigures) {
         let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
         set(&self.height, status.height);
         set(&self.sibling_height, status.sibling_height);
         set(&self.mempool_txs, status.mempool_txs);
         set(&self.mempool_bytes, status.mempool_bytes);
         set(&self.inbox_waiting, status.inbox_waiting);
+        set(&self.sync_peers, sync.peers);
+        set(&self.sync_best_height, sync.best_height);
+        set(&self.sync_catching_up, sync.is_catching_up.into());
+        set(&self.sync_blocks, sync.blocks);
+        set(&self.sync_requests, sync.requests);
+        set(&self.sync_timeouts, sync.timeouts);
+        set(&self.sync_bad_ranges, sync.bad_ranges);
+        set(&self.sync_blocks_served, sync.blocks_served);
     }
 
     /// The height and round that consensus works on, if any.

@@ -154,6 +154,7 @@ pub fn run_worker<A: Application>(
         figures,
         outputs: Vec::new(),
         metrics_due_ms: 0,
+        told_validators: 0,
     };
     let ended = chain_loop.run();
     chain_loop.links.heartbeat.count(STATE_STOPPING);

@@ -87,6 +87,11 @@ impl Link {
         }
     }
 
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.established.elapsed()
+    }
+
     fn standing(&self) -> Standing {
         Standing {
             direction: self.direction,
@@ -164,6 +169,10 @@ impl LinkTable {
 
     pub fn is_configured(&self, peer: &PeerId) -> bool {
         self.configured.contains(peer)
+    }
+
+    pub fn configured(&self) -> &BTreeSet<PeerId> {
+        &self.configured
     }
 
     /// True if the peer of this link has proved to be a validator that votes at present.

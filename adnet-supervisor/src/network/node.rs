@@ -13,13 +13,15 @@ use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 
 use super::{
-    ChainNet, Direction, Inbound, NetworkConfig,
+    Arrival, ChainNet, Direction, NetworkConfig,
     address::PeerAddr,
+    address_book::AddressBook,
     admission::{Admission, Identities},
     class::Class,
     delivery::{Delivery, DeliveryThread},
     endpoint::QuicEndpoint,
     error::{LinkError, NetworkError},
+    gossip::{self, Gossip},
     hello::{Hello, PROTOCOL_VERSION, Role},
     identity::{Identity, PeerId, Short},
     limits::Limits,
@@ -50,10 +52,15 @@ pub struct Terms {
     validators: ValidatorKeys,
     identities: Arc<Identities>,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
 }
 
 impl Terms {
-    pub fn new(config: &NetworkConfig, reputation: Arc<Reputation>) -> Result<Self, NetworkError> {
+    pub fn new(
+        config: &NetworkConfig,
+        reputation: Arc<Reputation>,
+        book: Arc<AddressBook>,
+    ) -> Result<Self, NetworkError> {
         let name = &config.network_name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
@@ -67,6 +74,7 @@ impl Terms {
             validators: config.validators.clone(),
             identities: Arc::default(),
             reputation,
+            book,
         })
     }
 
@@ -83,6 +91,7 @@ pub struct ChainNode {
     pub links: LinkTable,
     pub admission: Admission,
     pub delivery: Delivery,
+    pub gossip: Gossip,
     pub metrics: ChainMetrics,
     /// Height of our last block; hellos carry it, and links pass on its changes.
     pub tip: watch::Sender<u64>,
@@ -93,6 +102,7 @@ pub struct ChainNode {
     pub limits: Limits,
     pub validators: ValidatorKeys,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
     network_id: u32,
     genesis: [u8; 32],
     /// Ours, if we are a validator's node.
@@ -108,9 +118,9 @@ impl ChainNode {
         net: ChainNet,
         identity: &Identity,
         metrics: ChainMetrics,
-        receiver: Arc<dyn Fn(Inbound) + Send + Sync>,
+        receiver: Arc<dyn Fn(Arrival) + Send + Sync>,
         runtime: &Handle,
-    ) -> Result<(Arc<Self>, DeliveryThread, Vec<PeerAddr>), NetworkError> {
+    ) -> Result<(Arc<Self>, DeliveryThread, gossip::Commands, Vec<PeerAddr>), NetworkError> {
         let _context = runtime.enter();
         let chain = net.chain;
         let us = identity.id();
@@ -120,6 +130,7 @@ impl ChainNode {
         let configured: BTreeSet<PeerId> = peers.iter().map(|address| address.peer).collect();
         let quic = QuicEndpoint::new(identity, chain, terms.alpn(chain), net.socket)?;
         let (delivery, thread) = Delivery::start(chain, receiver)?;
+        let (gossip, commands) = Gossip::new();
         let node = Arc::new(Self {
             chain,
             us,
@@ -127,6 +138,7 @@ impl ChainNode {
             admission: Admission::new(configured.len(), &terms.limits),
             links: LinkTable::new(us, configured, terms.validators.clone(), &terms.limits),
             delivery,
+            gossip,
             metrics,
             tip: watch::Sender::new(0),
             unknown_transfers: Semaphore::new(UNKNOWN_TRANSFERS_MAX),
@@ -134,12 +146,13 @@ impl ChainNode {
             limits: terms.limits,
             validators: terms.validators.clone(),
             reputation: terms.reputation.clone(),
+            book: terms.book.clone(),
             network_id: terms.network_id,
             genesis: terms.genesis,
             proof: net.proof,
             log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
         });
-        Ok((node, thread, peers))
+        Ok((node, thread, commands, peers))
     }
 
     /// What we say of ourselves at this moment.
@@ -241,13 +254,17 @@ impl ChainNode {
         let (chain, peer) = (self.chain, Short(link.peer));
         tracing::warn!(%chain, %peer, %reason, "link ended for a violation");
         // Before the close, so that a ban that follows is the reason that the peer reads.
-        let banned = self
-            .reputation
-            .blame(&link.peer, Offence::Protocol, unix_ms());
-        if banned.is_some() {
-            self.end_banned(&link.peer);
-        }
+        self.blame(&link.peer, Offence::Protocol);
         reason.close(&link.connection);
+    }
+
+    /// Enters what a peer did on this chain. A ban ends its link here at once; a link of the other
+    /// chain is refused when it comes again.
+    pub fn blame(&self, peer: &PeerId, offence: Offence) {
+        if let Some(ban) = self.reputation.blame(peer, offence, unix_ms()) {
+            self.book.keep_ban(ban);
+            self.end_banned(peer);
+        }
     }
 
     /// The peer's standing, on both chains together.

@@ -19,6 +19,7 @@ use super::{
     endpoint,
     error::LinkError,
     frame::{self, FrameError, HELLO_TAG},
+    gossip::{Sessions, keep_session},
     hello::{HELLO_BYTES_MAX, Hello},
     identity::{PeerId, Short},
     inbound,
@@ -190,10 +191,6 @@ fn enter(
 }
 
 impl Session {
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-
     /// Serves the link until its connection ends.
     pub async fn run(self, node: Arc<ChainNode>) {
         let Session {
@@ -214,7 +211,9 @@ impl Session {
         for class in Class::ALL {
             tasks.spawn(outbound::send_class(node.clone(), link.clone(), class));
         }
-        let end = inbound::demultiplex(&node, &link).await;
+        let sessions = Arc::new(Sessions::new());
+        tasks.spawn(gossip_on(node.clone(), link.clone(), sessions.clone()));
+        let end = inbound::demultiplex(&node, &link, &sessions).await;
 
         node.links.forget(&link);
         node.show_peers();
@@ -224,6 +223,12 @@ impl Session {
         }
         tracing::info!(%chain, %peer, %address, reason = %error, "peer unlinked");
     }
+}
+
+/// Lends the link to the router of gossip.
+async fn gossip_on(node: Arc<ChainNode>, link: Arc<Link>, sessions: Arc<Sessions>) {
+    let configured = node.links.is_configured(&link.peer);
+    keep_session(&node.gossip, &link, &sessions, configured).await;
 }
 
 /// Passes on our new tips; those in between are left out.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_common::{consensus::Domain, hash::Hash, keys::PublicKey};
+use adnet_common::{consensus::Domain, hash::Hash};
 use ed25519_consensus::SigningKey;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
@@ -33,10 +33,11 @@ const GOOD: Hello = Hello {
 };
 
 /// An honest node, and what it has received.
-struct Honest {
+pub(super) struct Honest {
     network: Network,
     address: SocketAddr,
-    inbox: Arc<Mutex<Vec<Inbound>>>,
+    pub(super) registry: Registry,
+    pub(super) inbox: Arc<Mutex<Vec<Inbound>>>,
 }
 
 /// The one validator of the network.
@@ -55,7 +56,7 @@ fn proof_for(chain: ChainId, seed: u8) -> Option<ValidatorProof> {
     Some(ValidatorProof::make(&validator_key(), &domain, &peer))
 }
 
-fn honest(peers_max: usize) -> Honest {
+pub(super) fn honest(peers_max: usize) -> Honest {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let config = NetworkConfig {
@@ -75,21 +76,29 @@ fn honest(peers_max: usize) -> Honest {
             outbound_peers: 0,
             ..Limits::default()
         },
+        discovery: None,
+        store: None,
     };
     let inbox = Arc::new(Mutex::new(Vec::new()));
     let log = inbox.clone();
-    let receiver = Box::new(move |message| log.lock().unwrap().push(message));
-    let network = Network::start(config, &Registry::new(), receiver).unwrap();
+    let receiver = Box::new(move |arrival| {
+        if let Arrival::Message(message) = arrival {
+            log.lock().unwrap().push(message);
+        }
+    });
+    let registry = Registry::new();
+    let network = Network::start(config, &registry, receiver).unwrap();
     Honest {
         network,
         address,
+        registry,
         inbox,
     }
 }
 
 /// A peer under the control of a test.
-struct Hostile {
-    connection: Connection,
+pub(super) struct Hostile {
+    pub(super) connection: Connection,
     hello: Option<SendStream>,
     _quic: QuicEndpoint,
 }
@@ -122,7 +131,7 @@ impl Hostile {
     }
 
     /// Connects, and is linked.
-    async fn linked(to: &Honest, seed: u8) -> Self {
+    pub(super) async fn linked(to: &Honest, seed: u8) -> Self {
         Self::linked_by(to, seed, GOOD).await
     }
 
@@ -139,7 +148,7 @@ impl Hostile {
     }
 
     /// The reason for which the honest node ends the connection.
-    async fn verdict(&self) -> Refusal {
+    pub(super) async fn verdict(&self) -> Refusal {
         let end = timeout(PATIENCE, self.connection.closed()).await;
         let end: ConnectionError = end.expect("the connection is ended");
         let (_, reason) = Refusal::of_connection_error(&end).expect("a named reason");
@@ -148,7 +157,7 @@ impl Hostile {
 }
 
 /// Runs the test's side on a runtime of its own. The network must be dropped outside of it.
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -215,8 +224,9 @@ fn our_own_key_is_not_a_peer() {
 fn a_claimed_length_over_the_bound_ends_the_connection() {
     let node = honest(8);
     run(async {
-        for class in Class::ALL {
-            let peer = Hostile::linked(&node, 2).await;
+        // Each time another key: two violations are a ban.
+        for (seed, class) in (2..).zip(Class::ALL) {
+            let peer = Hostile::linked(&node, seed).await;
             let mut stream = frame::open(&peer.connection, class.tag(), 0).await.unwrap();
             let len = u32::try_from(class.message_bytes_max() + 1).unwrap();
             stream.write_all(&len.to_be_bytes()).await.unwrap();
@@ -231,20 +241,20 @@ fn streams_that_break_the_rules_end_the_connection() {
     let node = honest(8);
     run(async {
         // A tag that means nothing, and a second hello.
-        for tag in [0, 6, 0xff, HELLO_TAG] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, tag) in (2..).zip([0, 5, 0xff, HELLO_TAG]) {
+            let peer = Hostile::linked(&node, seed).await;
             let _stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A second stream of a framed class.
-        let peer = Hostile::linked(&node, 2).await;
+        let peer = Hostile::linked(&node, 11).await;
         let tag = Class::Consensus.tag();
         let _first = frame::open(&peer.connection, tag, 0).await.unwrap();
         let _second = frame::open(&peer.connection, tag, 0).await.unwrap();
         assert_eq!(peer.verdict().await, Refusal::Protocol);
         // A message that ends before its length, and one that goes on after it.
-        for bytes in [&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, bytes) in (20..).zip([&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]]) {
+            let peer = Hostile::linked(&node, seed).await;
             let tag = Class::Body.tag();
             let mut stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             stream.write_all(bytes).await.unwrap();
@@ -252,7 +262,7 @@ fn streams_that_break_the_rules_end_the_connection() {
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A tip that is no height.
-        let mut peer = Hostile::linked(&node, 2).await;
+        let mut peer = Hostile::linked(&node, 13).await;
         let tips = peer.hello.as_mut().unwrap();
         frame::write(tips, Bytes::from_static(b"high"))
             .await
@@ -355,6 +365,9 @@ fn a_validator_has_its_place_among_any_number_of_strangers() {
         // Now it cannot, whatever it would say.
         let stranger = Hostile::connect(&node, 6).await;
         assert_eq!(stranger.verdict().await, Refusal::TooManyPeers);
+        // A validator that votes no more is a peer like any other.
+        node.network.set_validators([]);
+        assert_eq!((of(Role::Full), of(Role::Validator)), (3, 0));
     });
 }
 

@@ -12,6 +12,7 @@ mod services;
 mod shared;
 mod slot;
 mod supervise;
+mod validators;
 mod watch;
 pub mod worker;
 

@@ -4,11 +4,14 @@
 //! process. Both chains' code sees the same rings either way.
 
 use super::events::{Event, Events};
-use super::services::{self, StoreService};
+use super::services::{self, ControlService, StoreService};
+use super::validators::CurrentValidators;
 use super::watch::Watch;
 use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
-use crate::network::{ChainNet, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys};
+use crate::network::{
+    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys,
+};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
@@ -21,7 +24,7 @@ use adnet_common::ipc::{LinkError, Sender};
 use adnet_common::keys::{
     KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME,
 };
-use adnet_common::messages::{NetworkInMsg, StopMsg};
+use adnet_common::messages::{GossipInMsg, NetworkInMsg, StopMsg};
 use anyhow::Context;
 use prometheus::Registry;
 use std::collections::BTreeMap;
@@ -44,6 +47,7 @@ pub struct Shared {
     pub store: Store,
     /// The key that votes, if this node is a validator.
     pub validator: Option<PublicKey>,
+    pub validators: Arc<CurrentValidators>,
     pub topology: Arc<Topology>,
     control_down: BTreeMap<ChainId, SharedSender>,
     network: Arc<Network>,
@@ -147,10 +151,14 @@ impl Shared {
             control_down.insert(*chain, Arc::new(Mutex::new(control.1)));
             ends.insert(*chain, (data, query, control.0, network.0));
         }
+        let members = genesis.validators.iter().map(|v| (v.public_key, v.power));
+        let validators = Arc::new(CurrentValidators::new(chains, members));
         let network = Arc::new(start_network(
             config,
             &genesis,
+            &store,
             chains,
+            validators.keys(),
             signer.as_deref(),
             &registry,
             network_down,
@@ -174,18 +182,16 @@ impl Shared {
             threads.push(start(format!("{chain}-query"), &stop, move |stop| {
                 on_query.run(query.0, query.1, stop);
             })?);
-            let (state, events) = (Arc::clone(&state), events.clone());
-            let (for_control, reports) = (Arc::clone(&network), Arc::clone(&worker_metrics));
+            let on_control = ControlService {
+                chain,
+                state: Arc::clone(&state),
+                events: events.clone(),
+                network: Arc::clone(&network),
+                validators: Arc::clone(&validators),
+                metrics: Arc::clone(&worker_metrics),
+            };
             threads.push(start(format!("{chain}-control"), &stop, move |stop| {
-                services::control(
-                    chain,
-                    control,
-                    &state,
-                    &events,
-                    &for_control,
-                    &reports,
-                    stop,
-                );
+                on_control.run(control, stop);
             })?);
             let for_outbound = Arc::clone(&network);
             threads.push(start(format!("{chain}-network"), &stop, move |stop| {
@@ -205,6 +211,7 @@ impl Shared {
             state,
             store,
             validator,
+            validators,
             topology,
             control_down,
             network,
@@ -217,14 +224,8 @@ impl Shared {
 
     /// Whether this node's vote alone makes a quorum, so that blocks wait for nobody else.
     pub fn decides_alone(&self) -> bool {
-        let validators = &self.genesis.validators;
-        let own = validators
-            .iter()
-            .find(|v| Some(v.public_key) == self.validator);
-        // More than two thirds; a valid genesis keeps three times the total within u64.
-        own.is_some_and(|own| {
-            own.power.saturating_mul(3) > self.genesis.total_power().saturating_mul(2)
-        })
+        let own = self.validator.as_ref();
+        own.is_some_and(|own| self.validators.decides_alone(own))
     }
 
     /// Asks a worker to stop in order.
@@ -302,7 +303,7 @@ fn start(
 
 type OpenedSigner = (Option<Arc<LocalSigner>>, Option<PublicKey>);
 
-/// The signer, if this node holds a validator key that the genesis names.
+/// The signer, if this node holds a validator key. It votes whenever the key is in the set.
 fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Result<OpenedSigner> {
     let keys = KeyDir::of(&config.node.data_dir);
     let key = match keys.load_kind(VALIDATOR_KEY_NAME, KeyKind::Validator) {
@@ -316,8 +317,7 @@ fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Res
     let signer = LocalSigner::open(&key, genesis.network_id, genesis.hash(), store.clone())?;
     let public = signer.public_key();
     if !genesis.validators.iter().any(|v| v.public_key == public) {
-        tracing::warn!(validator = %public, "the validator key is not in the genesis: this node does not vote");
-        return Ok((None, None));
+        tracing::warn!(validator = %public, "the validator key is not in the genesis: this node votes only if it has come into the set since");
     }
     crate::process::sandbox::protect_key_holder().context("the key cannot be protected")?;
     Ok((Some(Arc::new(signer)), Some(public)))
@@ -337,10 +337,35 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
+    let network = &config.network;
+    if !network.discovery {
+        return Ok(None);
+    }
+    let listen = network.discovery_listen;
+    let socket = UdpSocket::bind(listen).with_context(|| {
+        format!("network.discovery_listen: cannot bind UDP {listen}; choose another port or stop what uses it")
+    })?;
+    let records = network.boot_nodes.split(',').map(str::trim);
+    let records = records.filter(|record| !record.is_empty());
+    Ok(Some(DiscoveryConfig {
+        socket,
+        // Checked with the configuration; empty means that peers tell it.
+        external_ip: network.external_ip.parse().ok(),
+        boot_nodes: records.map(str::to_owned).collect(),
+    }))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a node has opened, each once"
+)]
 fn start_network(
     config: &Config,
     genesis: &Genesis,
+    store: &Store,
     chains: &[ChainId],
+    validators: ValidatorKeys,
     signer: Option<&LocalSigner>,
     registry: &Registry,
     down: BTreeMap<ChainId, SharedSender>,
@@ -373,25 +398,44 @@ fn start_network(
         network_name: genesis.network_name.clone(),
         network_id: genesis.network_id,
         genesis: genesis.hash().0,
-        validators: ValidatorKeys::new(genesis.validators.iter().map(|v| v.public_key)),
+        validators,
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
         limits: limits(config),
+        discovery: discovery(config)?,
+        store: Some(store.clone()),
     };
-    let receiver = move |message: crate::network::Inbound| {
-        let Some(sender) = down.get(&message.chain) else {
+    let receiver = move |arrival: Arrival| {
+        let chain = match &arrival {
+            Arrival::Message(message) => message.chain,
+            Arrival::Gossip(gossiped) => gossiped.chain,
+        };
+        let Some(sender) = down.get(&chain) else {
             return;
         };
-        let arrived = NetworkInMsg {
-            peer: message.peer,
-            class: services::arrived(message.class) as u8,
-            bytes: message.bytes,
-        };
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
-        match sender.send(&arrived, INBOUND_PATIENCE) {
-            Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
-            Err(error) => {
-                tracing::error!(chain = %message.chain, %error, "a worker's ring is broken")
+        let sent = match arrival {
+            Arrival::Message(message) => {
+                let arrived = NetworkInMsg {
+                    peer: message.peer,
+                    class: services::arrived(message.class) as u8,
+                    bytes: message.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
             }
+            Arrival::Gossip(gossiped) => {
+                let arrived = GossipInMsg {
+                    peer: gossiped.peer,
+                    topic: gossiped.topic as u8,
+                    id: gossiped.id,
+                    bytes: gossiped.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
+            }
+        };
+        match sent {
+            // Shed at ingress: consensus and sync repeat, and gossip without a verdict ends here.
+            Ok(()) | Err(LinkError::Full(_)) => {}
+            Err(error) => tracing::error!(%chain, %error, "a worker's ring is broken"),
         }
     };
     Ok(Network::start(network, registry, Box::new(receiver))?)

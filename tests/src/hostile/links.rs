@@ -4,10 +4,10 @@
 use super::network::aligned;
 use super::{Decoder, Group, History};
 use adnet_common::messages::{
-    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg, GotMsg,
-    LinkedPeer, Message, MetricsMsg, NetworkInMsg, NetworkOutMsg, PageMsg, PeerMsg, PeersMsg,
-    ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg, ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg,
-    WalMsg,
+    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg,
+    GossipInMsg, GossipOutMsg, GotMsg, LinkedPeer, MemberMsg, Message, MetricsMsg, NetworkInMsg,
+    NetworkOutMsg, PageMsg, PeerMsg, PeersMsg, ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg,
+    ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, ValidatorsMsg, VerdictMsg, WalMsg,
 };
 use adnet_common::store::{Family, Write};
 
@@ -212,6 +212,17 @@ fn control_and_network() -> Vec<Decoder> {
         ),
         message!("StopMsg", StopMsg, StopMsg { deadline_ms: 7 }),
         message!(
+            "ValidatorsMsg",
+            ValidatorsMsg,
+            ValidatorsMsg {
+                from_height: 9,
+                members: vec![MemberMsg {
+                    key: [4; 32],
+                    power: 2,
+                }],
+            }
+        ),
+        message!(
             "NetworkOutMsg",
             NetworkOutMsg,
             NetworkOutMsg {
@@ -229,7 +240,42 @@ fn control_and_network() -> Vec<Decoder> {
                 bytes: vec![3; 100],
             }
         ),
-        message!("PeerMsg", PeerMsg, PeerMsg { peer: [1; 32] }),
+        message!(
+            "PeerMsg",
+            PeerMsg,
+            PeerMsg {
+                peer: [1; 32],
+                offence: 1,
+            }
+        ),
+        message!(
+            "GossipOutMsg",
+            GossipOutMsg,
+            GossipOutMsg {
+                topic: 1,
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "GossipInMsg",
+            GossipInMsg,
+            GossipInMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "VerdictMsg",
+            VerdictMsg,
+            VerdictMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                verdict: 3,
+            }
+        ),
     ]
 }
 

@@ -18,6 +18,7 @@ mod settling;
 mod simulation;
 mod stepping;
 mod trouble;
+mod validators;
 mod workload;
 
 pub use disk::Honesty;

@@ -52,6 +52,9 @@ pub struct Scenario {
     pub crashes: Crashes,
     /// A machine whose validator signs every vote twice, each time for another block.
     pub equivocator: Option<usize>,
+    /// It does so on Alpha alone.
+    #[serde(default)]
+    pub on_alpha_only: bool,
     pub honesty: Honesty,
     pub wires: Wires,
     pub cuts: Vec<Cut>,
@@ -78,6 +81,7 @@ impl Scenario {
             sync_max_ms: 0,
             crashes: Crashes::Never,
             equivocator: None,
+            on_alpha_only: false,
             honesty: Honesty::Honest,
             wires: Wires::AsTold,
             cuts: Vec::new(),
@@ -105,10 +109,14 @@ impl Scenario {
         }
     }
 
+    /// Whether another machine has the same key.
+    pub fn has_twin(&self, machine: usize) -> bool {
+        self.validator_of(machine) >= self.validators - self.twins
+    }
+
     /// Whether the validator of this machine signs twice, by itself or by its twin.
     pub fn is_byzantine(&self, machine: usize) -> bool {
-        let validator = self.validator_of(machine);
-        self.equivocator == Some(validator) || validator >= self.validators - self.twins
+        self.equivocator == Some(self.validator_of(machine)) || self.has_twin(machine)
     }
 
     /// How long a message is on its way at most, and what it causes waits for a disk.

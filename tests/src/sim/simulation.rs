@@ -17,7 +17,7 @@ use adnet_common::genesis::{Genesis, GenesisValidator};
 use adnet_common::hash::Hash;
 use adnet_common::keys::{KeyKind, SecretKey};
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, NodeConfig};
+use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
 use adnet_delta::DeltaApp;
 use std::collections::BTreeMap;
@@ -38,6 +38,11 @@ pub(super) enum Event {
     Network {
         from: usize,
         class: Class,
+        bytes: Vec<u8>,
+    },
+    Gossip {
+        from: usize,
+        topic: Topic,
         bytes: Vec<u8>,
     },
     Sibling(Exchange),
@@ -68,6 +73,8 @@ pub(super) struct Machine {
     pub busy_until_ms: BTreeMap<ChainId, u64>,
     /// It was killed, and nothing starts on it.
     pub is_down: bool,
+    /// It has stopped for good, as only a machine may whose validator is two.
+    pub is_lost: bool,
 }
 
 pub(super) struct Simulation {
@@ -133,6 +140,7 @@ impl Simulation {
                 },
                 busy_until_ms: BTreeMap::new(),
                 is_down: false,
+                is_lost: false,
             }
         };
         let machines = (0..scenario.machines()).map(machine).collect();
@@ -287,8 +295,8 @@ impl Simulation {
         }
     }
 
-    /// Sends a message to another machine, if the cuts let it through.
-    pub fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
+    /// Sends something to another machine, if the cuts let it through.
+    pub fn send_between(&mut self, from: Place, to: usize, make: impl Fn() -> Event) {
         let sent_ms = self.now_ms + self.waits_ms;
         let from_ms = match self
             .scenario
@@ -309,11 +317,6 @@ impl Simulation {
             machine: to,
             ..from
         };
-        let make = || Event::Network {
-            from: from.machine,
-            class,
-            bytes: bytes.to_vec(),
-        };
         self.send(from_ms + more_ms, self.scenario.delay_max_ms, place, make);
     }
 
@@ -323,6 +326,9 @@ impl Simulation {
             Event::CutIsComplete => self.forbid_decisions(),
             Event::Network { from, class, bytes } => {
                 self.stimulate(place, Stimulus::Network { from, class, bytes });
+            }
+            Event::Gossip { from, topic, bytes } => {
+                self.stimulate(place, Stimulus::Gossip { from, topic, bytes });
             }
             Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
             Event::Restart if self.asleep_until_ms(place).is_some() => {

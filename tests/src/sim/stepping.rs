@@ -9,7 +9,9 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Output, Peer};
+use adnet_common::node::{
+    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict,
+};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
@@ -32,6 +34,11 @@ pub(super) enum Stimulus {
         class: Class,
         bytes: Vec<u8>,
     },
+    Gossip {
+        from: usize,
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
 }
 
@@ -40,6 +47,12 @@ impl Stimulus {
         match self {
             Stimulus::Tick => Input::Tick,
             Stimulus::Sibling(exchange) => Input::Sibling(exchange),
+            Stimulus::Gossip { from, topic, bytes } => Input::Gossip {
+                peer: peer(from),
+                topic,
+                id: [0; 20], // Verdicts are not matched with messages here.
+                bytes,
+            },
             Stimulus::Network { from, class, bytes } => Input::Network {
                 peer: peer(from),
                 class,
@@ -55,9 +68,10 @@ impl Stimulus {
     fn event(self, wait_ms: u64) -> Option<Event> {
         match self {
             Stimulus::Tick => None,
-            Stimulus::Network { .. } if wait_ms > KEPT_ASLEEP_MS => None,
+            Stimulus::Network { .. } | Stimulus::Gossip { .. } if wait_ms > KEPT_ASLEEP_MS => None,
             Stimulus::Sibling(exchange) => Some(Event::Sibling(exchange)),
             Stimulus::Network { from, class, bytes } => Some(Event::Network { from, class, bytes }),
+            Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
         }
     }
 }
@@ -201,6 +215,10 @@ impl Simulation {
         let Place { machine, chain } = place;
         if self.machines[machine].gate.is_dead {
             self.die(place);
+        } else if self.scenario.has_twin(machine) {
+            // It finds votes in its log that it has not cast: its validator is two, and that is the
+            // end of this one.
+            self.machines[machine].is_lost = true;
         } else {
             self.oracle
                 .violated(format!("{chain} of machine {machine} stopped: {fault}"));
@@ -227,10 +245,32 @@ impl Simulation {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
             }
-            Output::Distrust(peer) => {
+            Output::Publish { topic, bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != machine) {
+                    self.send_between(place, to, || Event::Gossip {
+                        from: machine,
+                        topic,
+                        bytes: bytes.clone(),
+                    });
+                }
+            }
+            Output::Verdict { verdict, peer, .. } => {
+                if let Verdict::Reject(fault) = verdict {
+                    let other = peer[0];
+                    self.oracle.violated(format!(
+                        "{chain} of machine {machine} rejects what machine {other} said: {fault:?}"
+                    ));
+                }
+            }
+            // Messages are lost here, so an honest machine may be silent.
+            Output::Distrust {
+                offence: Offence::Silence,
+                ..
+            } => {}
+            Output::Distrust { peer, offence } => {
                 let other = peer[0];
                 self.oracle.violated(format!(
-                    "{chain} of machine {machine} distrusts the honest machine {other}"
+                    "{chain} of machine {machine} blames the honest machine {other} for {offence:?}"
                 ));
             }
             Output::Sibling(exchange) => self.send_sibling(place, exchange),
@@ -242,10 +282,19 @@ impl Simulation {
         }
     }
 
+    fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
+        self.send_between(from, to, || Event::Network {
+            from: from.machine,
+            class,
+            bytes: bytes.to_vec(),
+        });
+    }
+
     /// What the equivocator says beside this, as long as troubles last.
     fn second_vote(&self, place: Place, class: Class, bytes: &[u8]) -> Option<Vec<u8>> {
         let is_equivocator = self.scenario.equivocator == Some(place.machine);
-        if !is_equivocator || class != Class::Consensus || self.is_quiet {
+        let is_spared = self.scenario.on_alpha_only && place.chain != ChainId::Alpha;
+        if !is_equivocator || is_spared || class != Class::Consensus || self.is_quiet {
             return None;
         }
         let key = &self.machines[place.machine].key;

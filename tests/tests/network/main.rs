@@ -1,6 +1,9 @@
 //! Networks of real validators on one machine: what any of them is given is final on all, blocks are
 //! the same everywhere, and a network goes on while more than two thirds of the power do.
 
+mod discovery;
+mod flood;
+mod line;
 mod testnet;
 
 use std::{

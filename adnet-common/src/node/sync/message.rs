@@ -1,0 +1,89 @@
+//! What peers say in the classes for sync: statuses, requests for ranges, ranges.
+//!
+//! Decoding is bounded and total. A height in a status is a claim and nothing more.
+
+use crate::block::MAX_BODY_BYTES;
+use crate::codec::{DecodeError, Reader, Writer};
+
+/// Blocks of one range at most.
+pub const RANGE_BLOCKS_MAX: u64 = 32;
+/// A block with its certificate.
+const BLOCK_BYTES_MAX: usize = MAX_BODY_BYTES + (128 << 10);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// "My chain is this high."
+    Status(u64),
+    /// "Send me so many decided blocks from this height on."
+    Request { from: u64, count: u64 },
+    /// Encoded committed blocks from this height on: all that were asked for, or fewer, or none.
+    Response { from: u64, blocks: Vec<Vec<u8>> },
+}
+
+impl Message {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Message::Status(height) => w.u8(1).u64(*height),
+            Message::Request { from, count } => w.u8(2).u64(*from).u64(*count),
+            Message::Response { from, blocks } => w.u8(3).u64(*from).list(blocks, |w, b| {
+                w.bytes(b);
+            }),
+        };
+        w.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let message = match r.u8("sync message kind")? {
+            1 => Message::Status(r.u64("height")?),
+            2 => Message::Request {
+                from: r.u64("first height")?,
+                count: r.u64("number of blocks")?,
+            },
+            3 => Message::Response {
+                from: r.u64("first height")?,
+                blocks: r.list("blocks", RANGE_BLOCKS_MAX as usize, |r| {
+                    Ok(r.bytes("block", BLOCK_BYTES_MAX)?.to_vec())
+                })?,
+            },
+            _ => return Err(r.invalid("sync message kind", "unknown")),
+        };
+        r.end()?;
+        Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        let blocks = vec![vec![1, 2, 3], vec![]];
+        for message in [
+            Message::Status(7),
+            Message::Request { from: 3, count: 32 },
+            Message::Response { from: 3, blocks },
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_range_of_too_many_blocks_does_not_decode() {
+        let blocks = vec![vec![]; RANGE_BLOCKS_MAX as usize + 1];
+        let bytes = Message::Response { from: 1, blocks }.encode();
+        assert!(Message::decode(&bytes).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes: Vec<u8>) {
+            if let Ok(message) = Message::decode(&bytes) {
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+    }
+}

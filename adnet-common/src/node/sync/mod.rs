@@ -1,0 +1,279 @@
+//! Decided blocks of peers, for whoever is behind.
+//!
+//! A vote is sent once and only the last ones are repeated, so a node that missed a proposal can
+//! be stranded. Sync is therefore part of consensus, not only for late joiners. Peers say how high
+//! their chains are; a node that is behind asks several of them for different ranges, verifies the
+//! blocks in order by their commit certificates, and commits them without opening their heights for
+//! consensus. At the tip it takes part again.
+//!
+//! Invariants: nothing of a peer is believed but what a certificate of the height's validators
+//! proves; a node that is behind signs nothing; all that peers can make grow is bounded.
+
+mod apply;
+mod bucket;
+mod fetched;
+mod message;
+mod mode;
+mod peers;
+mod plan;
+mod serve;
+
+use super::event::{Class, Offence, Peer};
+use super::timers::Timer;
+use super::{Host, Node, NodeFault, Output};
+use crate::application::Application;
+use crate::ledger::CommittedBlock;
+use fetched::{Fetched, FetchedBlocks, WINDOW_BLOCKS};
+use message::Message;
+use mode::Mode;
+use peers::{Asked, Peers};
+use serve::Serving;
+
+/// How often peers are told our height; at first more often, because links come up one by one.
+const STATUS_FIRST_MS: u64 = 250;
+const STATUS_EVERY_MS: u64 = 5_000;
+/// How long consensus may take to come to a block that one peer has already, before it is asked for.
+const ONE_BEHIND_MS: u64 = 250;
+/// Requests on their way to all peers together; each answer may be as long as one block.
+const REQUESTS_MAX: usize = 8;
+/// How often a held height asks whether it may be opened.
+const HOLD_STEP_MS: u64 = 50;
+
+/// What sync has done and sees, for the metrics.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncFigures {
+    /// Peers that are known, and the highest claim of one that is believed for the moment.
+    pub peers: u64,
+    pub best_height: u64,
+    pub is_catching_up: bool,
+    /// Blocks of peers that were verified and committed.
+    pub blocks: u64,
+    pub requests: u64,
+    /// Requests that were not answered in time.
+    pub timeouts: u64,
+    /// Ranges that were not what was asked for, or did not verify.
+    pub bad_ranges: u64,
+    pub blocks_served: u64,
+}
+
+/// What a node knows of fetching and serving blocks.
+pub(super) struct Sync {
+    peers: Peers,
+    fetched: FetchedBlocks,
+    mode: Mode,
+    serving: Serving,
+    figures: SyncFigures,
+    status_every_ms: u64,
+    /// Since when a peer is one block ahead of the open height.
+    one_behind_ms: Option<u64>,
+}
+
+impl Sync {
+    pub fn new(now_ms: u64, is_alone: bool) -> Self {
+        Self {
+            peers: Peers::default(),
+            fetched: FetchedBlocks::default(),
+            mode: Mode::at_start(now_ms, is_alone),
+            serving: Serving::new(now_ms),
+            figures: SyncFigures::default(),
+            status_every_ms: STATUS_FIRST_MS,
+            one_behind_ms: None,
+        }
+    }
+}
+
+impl<A: Application> Node<A> {
+    /// What sync has done and sees.
+    pub fn sync_figures(&self) -> SyncFigures {
+        SyncFigures {
+            peers: self.sync.peers.len() as u64,
+            is_catching_up: self.sync.mode.is_catching_up(),
+            ..self.sync.figures
+        }
+    }
+
+    /// Tells peers our height, and again after a while.
+    pub(super) fn announce(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        self.announce_tip(outputs);
+        let every_ms = self.sync.status_every_ms;
+        self.sync.status_every_ms = (every_ms * 2).min(STATUS_EVERY_MS);
+        self.timers
+            .set(now_ms.saturating_add(every_ms), Timer::Status);
+    }
+
+    pub(super) fn announce_tip(&self, outputs: &mut Vec<Output<A>>) {
+        outputs.push(Output::Broadcast {
+            class: Class::SyncRequest,
+            bytes: Message::Status(self.tip.height).encode(),
+        });
+    }
+
+    /// Whether peers hear of each block that is committed: not of those that they have long had.
+    pub(super) fn tells_of_blocks(&self) -> bool {
+        !self.sync.mode.is_catching_up()
+    }
+
+    pub(super) fn on_sync(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        bytes: &[u8],
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<(), NodeFault> {
+        if self.sync.peers.is_distrusted(&peer, now_ms) {
+            return Ok(());
+        }
+        match Message::decode(bytes) {
+            Ok(Message::Status(height)) => {
+                self.on_status(now_ms, peer, height, outputs);
+                Ok(())
+            }
+            Ok(Message::Request { from, count }) => {
+                self.serve(now_ms, peer, from, count, host, outputs)
+            }
+            Ok(Message::Response { from, blocks }) => {
+                self.on_range(now_ms, peer, from, &blocks, outputs);
+                self.feed_fetched(now_ms, host, outputs)
+            }
+            Err(_) => {
+                self.blame(now_ms, peer, Offence::Garbage, outputs);
+                Ok(())
+            }
+        }
+    }
+
+    /// A peer claims this height.
+    pub(super) fn on_status(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        height: u64,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        self.sync.peers.heard(now_ms, peer, height);
+        // Who has just started learns at once how far it is behind.
+        if height < self.tip.height && self.sync.peers.tell(now_ms, &peer) {
+            outputs.push(Output::Send {
+                peer,
+                class: Class::SyncRequest,
+                bytes: Message::Status(self.tip.height).encode(),
+            });
+        }
+        self.ask_for_blocks(now_ms, outputs);
+    }
+
+    /// Takes in a range that was asked for. What was not is dropped: it comes too late.
+    fn on_range(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        from: u64,
+        blocks: &[Vec<u8>],
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        let Some(asked) = self.sync.peers.take_asked(&peer, from) else {
+            return;
+        };
+        if blocks.is_empty() {
+            self.sync.peers.has_nothing_from(now_ms, &peer, from);
+            return;
+        }
+        let decoded = blocks.iter().zip(from..).map(|(bytes, height)| {
+            let block = CommittedBlock::decode(bytes).ok()?;
+            let is_wanted = block.block.header.height == height;
+            let bytes = bytes.len();
+            is_wanted.then_some((height, Fetched { peer, block, bytes }))
+        });
+        let decoded: Option<Vec<_>> = decoded.collect();
+        match decoded.filter(|blocks| blocks.len() as u64 <= asked.count) {
+            Some(blocks) => {
+                self.sync.peers.answered(&peer);
+                for (height, fetched) in blocks {
+                    self.sync.fetched.insert(height, fetched);
+                }
+            }
+            None => self.blame(now_ms, peer, Offence::BadBlock, outputs),
+        }
+    }
+
+    /// Asks peers for what is missing, as many at a time as there are.
+    pub(super) fn ask_for_blocks(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        for peer in self.sync.peers.expire(now_ms) {
+            self.sync.figures.timeouts += 1;
+            let offence = Offence::Silence;
+            outputs.push(Output::Distrust { peer, offence });
+        }
+        let tip = self.tip.height;
+        let best = self.sync.peers.best_height(now_ms);
+        self.sync.figures.best_height = best;
+        self.sync.mode.update(now_ms, tip, best);
+        if best <= tip {
+            self.sync.one_behind_ms = None;
+        } else if self.is_patient(now_ms, best) {
+            let until_ms = self.sync.one_behind_ms.unwrap_or(now_ms) + ONE_BEHIND_MS;
+            self.wake_sync(now_ms, until_ms);
+            return;
+        }
+        let last = best.min(tip.saturating_add(WINDOW_BLOCKS));
+        while self.sync.peers.open_requests() < REQUESTS_MAX {
+            let Sync { peers, fetched, .. } = &self.sync;
+            let coming = peers.covered(now_ms).map(|a| (a.from, a.count));
+            let others = peers.idle(now_ms, tip + 1).saturating_sub(1) + peers.open_requests();
+            let range = plan::next_range(tip + 1, last, fetched.heights(), coming, others);
+            let Some((from, count)) = range else { break };
+            if fetched.is_full() && from > tip + 1 {
+                break;
+            }
+            // Whoever has a higher block has this one: no peer for it, no peer for the rest.
+            let Some((peer, claim)) = peers.choose(now_ms, from) else {
+                break;
+            };
+            let count = count.min(claim - from + 1);
+            let at_ms = now_ms;
+            self.sync.peers.ask(&peer, Asked { from, count, at_ms });
+            self.sync.figures.requests += 1;
+            outputs.push(Output::Send {
+                peer,
+                class: Class::SyncRequest,
+                bytes: Message::Request { from, count }.encode(),
+            });
+        }
+        if let Some(next_ms) = self.sync.peers.next_ms(now_ms) {
+            self.wake_sync(now_ms, next_ms);
+        }
+    }
+
+    /// Whether consensus is left a moment to come to the one block that we lack by itself.
+    fn is_patient(&mut self, now_ms: u64, best: u64) -> bool {
+        let next = self.tip.height + 1;
+        if best > next || self.open != Some(next) || self.sync.mode.holds() {
+            return false;
+        }
+        let since_ms = *self.sync.one_behind_ms.get_or_insert(now_ms);
+        now_ms < since_ms.saturating_add(ONE_BEHIND_MS)
+    }
+
+    /// Sets the one timer of sync: at once if the next block is here.
+    fn wake_sync(&mut self, now_ms: u64, at_ms: u64) {
+        let is_here = self.sync.fetched.has(self.tip.height + 1);
+        self.timers.cancel(Timer::Sync);
+        self.timers
+            .set(if is_here { now_ms } else { at_ms }, Timer::Sync);
+    }
+
+    /// Blames a peer for what it has sent, and takes nothing of it for a while. With a fixed choice
+    /// of peer, one liar could hold us back for ever.
+    pub(super) fn blame(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        offence: Offence,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        self.sync.figures.bad_ranges += 1;
+        self.sync.peers.distrust(now_ms, peer);
+        self.sync.fetched.forget(&peer);
+        outputs.push(Output::Distrust { peer, offence });
+    }
+}

@@ -1,0 +1,69 @@
+//! Which ranges to ask for next: pure arithmetic over heights.
+
+use super::message::RANGE_BLOCKS_MAX;
+
+/// Ranges are not cut shorter than this for the sake of asking more peers.
+const RANGE_BLOCKS_MIN: u64 = 4;
+
+/// The lowest range of `first..=last` that is neither here nor on its way, cut so that the rest
+/// keeps `others` further peers busy.
+///
+/// `here` yields heights in order; `coming` yields ranges as (first, count).
+pub(super) fn next_range(
+    first: u64,
+    last: u64,
+    here: impl Iterator<Item = u64>,
+    coming: impl Iterator<Item = (u64, u64)>,
+    others: usize,
+) -> Option<(u64, u64)> {
+    if last < first {
+        return None;
+    }
+    let here = here.map(|height| (height, 1));
+    let mut taken: Vec<(u64, u64)> = here.chain(coming).filter(|(_, count)| *count > 0).collect();
+    taken.sort_unstable();
+    let mut from = first;
+    let mut until = last;
+    for (start, count) in taken {
+        if start > from {
+            until = until.min(start - 1);
+            break;
+        }
+        from = from.max(start.saturating_add(count));
+    }
+    if from > until {
+        return None;
+    }
+    let gap = until - from + 1;
+    let share = (last - from + 1).div_ceil(others as u64 + 1);
+    let count = gap.min(share.clamp(RANGE_BLOCKS_MIN, RANGE_BLOCKS_MAX));
+    Some((from, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::iter;
+
+    fn next(first: u64, last: u64, here: &[u64], coming: &[(u64, u64)]) -> Option<(u64, u64)> {
+        next_range(first, last, here.iter().copied(), coming.iter().copied(), 0)
+    }
+
+    #[test]
+    fn the_lowest_gap_comes_first_and_ends_where_something_is() {
+        assert_eq!(next(1, 100, &[], &[]), Some((1, 32)));
+        assert_eq!(next(1, 100, &[], &[(1, 32)]), Some((33, 32)));
+        assert_eq!(next(1, 100, &[1, 2, 5], &[]), Some((3, 2)));
+        assert_eq!(next(1, 10, &[4], &[(1, 3), (5, 6)]), None);
+        assert_eq!(next(5, 4, &[], &[]), None);
+        assert_eq!(next(u64::MAX, u64::MAX, &[], &[]), Some((u64::MAX, 1)));
+    }
+
+    #[test]
+    fn what_is_missing_is_shared_among_the_peers() {
+        let range = next_range(1, 30, iter::empty(), iter::empty(), 2);
+        assert_eq!(range, Some((1, 10)));
+        let range = next_range(1, 6, iter::empty(), iter::empty(), 9);
+        assert_eq!(range, Some((1, RANGE_BLOCKS_MIN)));
+    }
+}

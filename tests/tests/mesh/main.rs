@@ -1,0 +1,6 @@
+//! The chain core of several nodes on a virtual clock, linked in various ways: catching up with
+//! honest, silent and lying peers, floods, and networks in which not everybody is linked with
+//! everybody.
+
+mod range_sync;
+mod world;
