@@ -186,8 +186,7 @@ fn a_node_comes_back_to_its_peers_without_boot_node_or_discovery() {
     boot.shutdown();
     wait_for("the other is alone", || other.peers().is_empty());
 
-    let mut plan = Plan::new(4, here, limits, None);
-    plan.seed = 3;
+    let mut plan = Plan::new(3, here, limits, None);
     plan.discovery = false;
     plan.store = Some(store());
     let node = plan.start();

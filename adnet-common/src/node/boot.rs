@@ -2,6 +2,7 @@
 
 use super::bodies::Bodies;
 use super::evidence::EvidencePool;
+use super::gossip::REMIND_EVERY_MS;
 use super::sibling::Sibling;
 use super::sync::Sync;
 use super::timers::{Timer, Timers};
@@ -63,6 +64,7 @@ impl<A: Application> Node<A> {
         let next = header.height + 1;
         timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
         timers.set(now_ms, Timer::Resume);
+        timers.set(now_ms.saturating_add(REMIND_EVERY_MS), Timer::Remind);
         timers.set(now_ms, Timer::Status);
         let is_alone =
             matches!(validators.own.set.members(), [only] if Some(only.key()) == config.validator);

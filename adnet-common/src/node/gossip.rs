@@ -3,10 +3,14 @@
 //! A verdict is about who passed the message on. *Reject* is for what no honest node passes on,
 //! whatever block it is at, and costs that peer its standing; whatever depends on the state, or is
 //! known already, is *ignored*.
+//!
+//! Gossip may lose a message: routers drop what does not fit, and who was cut off hears nothing of what
+//! was said meanwhile. So transactions that have waited for long are told again.
 
 use super::event::Peer;
+use super::timers::Timer;
 use super::{Node, Output};
-use crate::application::Application;
+use crate::application::{Application, VerifiedTx};
 use crate::block::MAX_TX_BYTES;
 use crate::mempool::Accepted;
 use std::sync::Arc;
@@ -87,7 +91,28 @@ impl Verdict {
     }
 }
 
+/// How often transactions that wait are told again. Longer than routers remember messages, or they
+/// would take it for a duplicate.
+pub(super) const REMIND_EVERY_MS: u64 = 90_000;
+/// Told again at a time: those that pay best.
+const REMINDED_TXS_MAX: usize = 64;
+
 impl<A: Application> Node<A> {
+    /// Tells again of transactions that a block should have had long ago.
+    pub(super) fn remind(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        let waiting = self.mempool.candidates(REMINDED_TXS_MAX, usize::MAX);
+        let is_old = |tx: &&Arc<VerifiedTx<A::Tx>>| {
+            let waited_ms = self.mempool.waited_ms(now_ms, tx);
+            waited_ms.is_some_and(|waited_ms| waited_ms >= REMIND_EVERY_MS)
+        };
+        outputs.extend(waiting.iter().filter(is_old).map(|tx| Output::Publish {
+            topic: Topic::Transaction,
+            bytes: tx.raw.clone(),
+        }));
+        let next_ms = now_ms.saturating_add(REMIND_EVERY_MS);
+        self.timers.set(next_ms, Timer::Remind);
+    }
+
     /// Judges what a peer passed on. The verdict is always given, and is the last output.
     pub(super) fn on_gossip(
         &mut self,

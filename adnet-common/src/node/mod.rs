@@ -228,6 +228,10 @@ impl<A: Application> Node<A> {
                 self.announce(now_ms, outputs);
                 Ok(())
             }
+            Timer::Remind => {
+                self.remind(now_ms, outputs);
+                Ok(())
+            }
             Timer::Announce => {
                 self.announce_block(outputs);
                 Ok(())

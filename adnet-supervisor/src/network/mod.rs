@@ -56,7 +56,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::{chain_id::ChainId, keys::PublicKey};
+use adnet_common::{
+    chain_id::ChainId,
+    keys::PublicKey,
+    node::{GossipId, Topic, Verdict},
+};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;

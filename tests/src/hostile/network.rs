@@ -12,7 +12,7 @@ use adnet_common::consensus_keys::wal_writes;
 use adnet_common::genesis::Genesis;
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::messages::{AttestationMsg, FinalityMsg, Message, ReplyMsg};
-use adnet_common::node::{Class, Exchange, Host, Input, Node, Topic};
+use adnet_common::node::{Class, Exchange, Host, Input, Node, Output, Topic};
 use adnet_common::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
 use adnet_delta::DeltaApp;
 use ed25519_consensus::SigningKey;
@@ -101,7 +101,7 @@ pub struct Listener<A: Application> {
     node: Node<A>,
     host: MemoryHost,
     heard: u32,
-    now_ms: u64,
+    pub now_ms: u64,
 }
 
 impl<A: Application> Listener<A> {
@@ -123,13 +123,15 @@ impl<A: Application> Listener<A> {
         listener
     }
 
-    pub fn hear(&mut self, input: Input<A>) {
+    /// What follows from this input.
+    pub fn hear(&mut self, input: Input<A>) -> Vec<Output<A>> {
         let mut outputs = Vec::new();
         let stepped = self
             .node
             .step(self.now_ms, input, &mut self.host, &mut outputs);
         stepped.expect("no message of strangers stops a node");
         self.heard += 1;
+        outputs
     }
 }
 

@@ -118,7 +118,7 @@ fn make_noise(to: SocketAddr, stop: &AtomicBool) {
         for _ in 0..NOISE {
             count += 1;
             // Half of them look like the first packet of a connection.
-            packet[0] = if count % 2 == 0 { 0xc3 } else { 0x40 };
+            packet[0] = if count.is_multiple_of(2) { 0xc3 } else { 0x40 };
             packet[5..13].copy_from_slice(&count.to_be_bytes());
             // The system may drop what comes too fast.
             let _ = socket.send_to(&packet, to);

@@ -33,7 +33,7 @@ impl Book {
         random: &mut dyn FnMut() -> u64,
         accept: impl Fn(&Entry) -> bool,
     ) -> Option<&Entry> {
-        let tried_first = random() % 2 == 0;
+        let tried_first = random().is_multiple_of(2);
         [tried_first, !tried_first].into_iter().find_map(|tried| {
             self.choose_among(tried, random, |entry| {
                 entry.address(chain).is_some() && entry.is_due(now_ms, None) && accept(entry)

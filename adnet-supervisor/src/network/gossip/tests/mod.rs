@@ -124,6 +124,8 @@ impl Peer {
                 outbound_peers: 0,
                 ..Limits::default()
             },
+            discovery: None,
+            store: None,
         };
         let registry = Registry::new();
         let network = Arc::new(Network::start(config, &registry, receiver).unwrap());
