@@ -241,6 +241,9 @@ impl Io {
             }
             VerifyRoundCertificate(c, set, _, r) => {
                 let result = verify_round_certificate(&self.domain, &set, &c);
+                if result.is_ok() && !self.decided {
+                    self.push(Action::Relay(Message(Inner::Round(c))));
+                }
                 r.resume_with(result.map_err(Into::into))
             }
             ExtendVote(_, _, _, _, r) => r.resume_with(None),
@@ -298,6 +301,7 @@ impl Io {
         if self.replayed.contains(&bytes) {
             return;
         }
+        self.relay(input);
         self.pending_bytes += bytes.len();
         self.pending.push(WalEntry {
             height: self.height,
@@ -305,6 +309,19 @@ impl Io {
             bytes,
         });
         self.next_index += 1;
+    }
+
+    /// The core logs what is new to it and verified: that is what others may lack.
+    fn relay(&mut self, input: &Input<Ctx>) {
+        let message = match input {
+            Input::Vote(v) => Message(Inner::Vote(v.clone())),
+            Input::Proposal(p) => Message(Inner::Proposal(p.clone())),
+            Input::PolkaCertificate(c) => Message(Inner::Polka(c.clone())),
+            _ => return,
+        };
+        if message.author().is_none_or(|a| self.validator != Some(a)) {
+            self.push(Action::Relay(message));
+        }
     }
 
     fn need(&mut self, block: BlockRef, is_new: bool) {

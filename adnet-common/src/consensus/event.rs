@@ -70,6 +70,8 @@ pub enum Action {
     Persist(Vec<WalEntry>),
     /// Send to all other nodes.
     Publish(Message),
+    /// A message of another validator was new, and its signatures are good: pass it on.
+    Relay(Message),
     /// Deliver [`Event::Timer`] at this time. Timers of a height that has ended may be dropped.
     SetTimer { id: TimerId, at_ms: TimeMs },
     /// We propose: build a block until the deadline, store it durably, spread it, then answer

@@ -8,7 +8,7 @@ use crate::chain_id::ChainId;
 use crate::consensus::{SignError, SignRequest, Signer, WalEntry};
 use crate::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, PageMsg, ScanMsg, SignMsg,
-    SignedMsg, WalMsg,
+    SignedMsg, SyncMsg, WalMsg,
 };
 use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
 use std::sync::{Mutex, MutexGuard};
@@ -193,10 +193,33 @@ impl Signer for Remote {
 impl Remote {
     /// Has one block's batch applied, synced.
     pub fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.ask_to_commit(batch, true)
+    }
+
+    /// Has one block's batch applied, to be synced with what follows.
+    pub fn commit_deferred(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.ask_to_commit(batch, false)
+    }
+
+    /// Has everything synced that was applied before.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        let mut ends = self.ends();
+        let id = ends.next_id();
+        let answer = ends.ask(&SyncMsg { id }, id, |a: &DoneMsg| a.id)?;
+        drop(ends);
+        self.done(answer)
+    }
+
+    fn ask_to_commit(&mut self, batch: CommitBatch, is_synced: bool) -> Result<(), StoreError> {
         let mut ends = self.ends();
         let id = ends.next_id();
         let CommitBatch { height, writes } = batch;
-        let request = CommitMsg { id, height, writes };
+        let request = CommitMsg {
+            id,
+            height,
+            is_synced,
+            writes,
+        };
         let answer = ends.ask(&request, id, |a: &DoneMsg| a.id)?;
         drop(ends);
         self.done(answer)

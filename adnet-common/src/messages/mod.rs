@@ -17,7 +17,7 @@ pub use control::{
 pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
-    WalMsg,
+    SyncMsg, WalMsg,
 };
 
 use rkyv::rancor;
@@ -117,6 +117,7 @@ messages! {
     7 => DoneMsg,
     8 => SignMsg,
     9 => SignedMsg,
+    10 => SyncMsg,
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
@@ -176,6 +177,7 @@ mod tests {
             let message = CommitMsg {
                 id: 3,
                 height: 9,
+                is_synced: true,
                 writes: vec![crate::store::Write::put(
                     crate::store::Family::AlphaState, vec![1; 40], vec![2; 60])],
             };

@@ -2,10 +2,11 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// To one peer, or to all when there is none.
+/// To one peer, or when there is none, to all but some.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct NetworkOutMsg {
     pub peer: Option<[u8; 32]>,
+    pub except: Vec<[u8; 32]>,
     pub class: u8,
     pub bytes: Vec<u8>,
 }

@@ -47,12 +47,19 @@ pub struct PageMsg {
     pub failure: Option<Failure>,
 }
 
-/// One block's batch: atomic and synced before the answer.
+/// One block's batch: atomic, and if so asked synced before the answer.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CommitMsg {
     pub id: u64,
     pub height: u64,
+    pub is_synced: bool,
     pub writes: Vec<Write>,
+}
+
+/// Everything that was written before is synced before the answer.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SyncMsg {
+    pub id: u64,
 }
 
 /// Appends to the consensus family, durable against a loss of power from the next sync on.
@@ -62,7 +69,7 @@ pub struct AppendMsg {
     pub writes: Vec<Write>,
 }
 
-/// The answer to [`CommitMsg`] and [`AppendMsg`].
+/// The answer to [`CommitMsg`], [`SyncMsg`] and [`AppendMsg`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct DoneMsg {
     pub id: u64,

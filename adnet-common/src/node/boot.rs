@@ -34,7 +34,11 @@ impl<A: Application> Node<A> {
         let validators = genesis.validator_set();
         let validators = validators.map_err(|e| NodeFault::Genesis(e.to_string()))?;
         let tip = match ledger::tip_height(host, A::CHAIN)? {
-            Some(height) => stored_block::<A>(host, height)?,
+            Some(height) => {
+                // The last run may have ended before it synced what it had fetched.
+                host.sync()?;
+                stored_block::<A>(host, height)?
+            }
             None => write_genesis::<A>(&genesis, genesis_hash, validators, host)?,
         };
         let header = tip.header;
@@ -91,6 +95,8 @@ impl<A: Application> Node<A> {
             sibling,
             queries: Queries::default(),
             sync: Sync::new(now_ms, is_alone),
+            flood: Default::default(),
+            untold: Default::default(),
             timers,
         })
     }

@@ -13,10 +13,20 @@ use crate::store::CommitBatch;
 use crate::validators::SetFrom;
 use std::sync::Arc;
 
+/// What was committed and not shown yet, because it may not be durable.
+#[derive(Default)]
+pub(super) struct Untold {
+    pub blocks: usize,
+    transactions: usize,
+    equivocations: usize,
+    /// Of the last of them.
+    round: u32,
+}
+
 impl<A: Application> Node<A> {
     /// Writes the decided block with everything that follows from it in ONE batch; only when the
-    /// store has acknowledged it does the state move and anything leave. `found` is evidence of the
-    /// height, which would be nowhere else.
+    /// store has acknowledged it does the state move, and only when it is durable does anything leave.
+    /// `found` is evidence of the height, which would be nowhere else.
     pub(super) fn commit(
         &mut self,
         now_ms: u64,
@@ -72,11 +82,19 @@ impl<A: Application> Node<A> {
             certificate: committed.certificate.clone(),
             next_set: changes.then(|| EncodedSet::of(&next)),
         };
-        // A certificate proves finality by itself, and the votes in it are durable: the other chain
-        // may verify it while our disk works. What the block says to it follows when that is done.
-        host.tell_final(&proof);
-        host.commit(CommitBatch { height, writes })?;
-        host.tell_messages(&attestations);
+        let is_deferred = self.may_defer(height);
+        let batch = CommitBatch { height, writes };
+        if is_deferred {
+            // What it says to the other chain is asked for again.
+            host.commit_deferred(batch)?;
+        } else {
+            // A certificate proves finality by itself, and the votes in it are durable: the other
+            // chain may verify it while our disk works. What the block says to it follows when that
+            // is done.
+            host.tell_final(&proof);
+            host.commit(batch)?;
+            host.tell_messages(&attestations);
+        }
 
         self.evidence.add(found);
         self.tip_set = Arc::clone(&self.app.validators().own.set);
@@ -93,6 +111,7 @@ impl<A: Application> Node<A> {
         self.tip_proof = Some(proof);
         self.bodies.end_height(height);
         self.needed.clear();
+        self.flood.end_height();
         self.timers.end_heights(height);
         self.sibling.inbox().consume(self.app.last_consumed());
         self.sibling.light.advance(&self.app.validators().sibling);
@@ -100,17 +119,36 @@ impl<A: Application> Node<A> {
         self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
 
-        let (snapshot, transactions) = (self.snapshot(), block.body.txs.len());
+        let untold = &mut self.untold;
+        untold.blocks += 1;
+        untold.transactions += block.body.txs.len();
+        untold.equivocations += proved.len();
+        untold.round = round;
+        if !is_deferred {
+            self.tell_of_blocks(now_ms, outputs);
+        }
+        Ok(())
+    }
+
+    /// Shows the world what is durable by now.
+    pub(super) fn tell_of_blocks(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        let Untold {
+            blocks,
+            transactions,
+            equivocations,
+            round,
+        } = std::mem::take(&mut self.untold);
+        let snapshot = self.snapshot();
         outputs.push(Output::Committed {
             snapshot,
             round,
+            blocks,
             transactions,
-            equivocations: proved.len(),
+            equivocations,
         });
-        if self.tells_of_blocks() {
+        if !self.is_catching_up() {
             self.announce_tip(outputs);
             self.plan_announcement(now_ms, outputs);
         }
-        Ok(())
     }
 }

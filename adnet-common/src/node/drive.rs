@@ -60,9 +60,13 @@ impl<A: Application> Node<A> {
                     });
                 }
             }
+            Action::Relay(message) => self.pass_on(now_ms, &message, outputs),
             Action::NeedBlock { block, is_new } => {
                 self.needed.insert(block, is_new);
                 events.extend(self.answer_needed(now_ms, host)?);
+                if self.needed.contains_key(&block) {
+                    self.await_body(now_ms);
+                }
             }
             Action::Restream(block) => self.spread(&block.hash, outputs),
             Action::CheckSynced {
@@ -106,6 +110,7 @@ impl<A: Application> Node<A> {
         }
         self.open = Some(height);
         self.needed.clear();
+        self.flood.end_height();
         self.load_bodies(height, host)?;
         let wal = load_wal(host, A::CHAIN, height)?;
         if !wal.is_empty() {
@@ -194,6 +199,7 @@ impl<A: Application> Node<A> {
             return Ok(());
         }
         self.keep(block, host)?;
+        self.hand_on_body(&hash, outputs);
         for event in self.answer_needed(now_ms, host)? {
             self.drive(now_ms, event, host, outputs)?;
         }

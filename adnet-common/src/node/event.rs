@@ -139,6 +139,12 @@ pub enum Output<A: Application> {
         id: GossipId,
         verdict: Verdict,
     },
+    /// To all linked peers but these.
+    Relay {
+        except: Vec<Peer>,
+        class: Class,
+        bytes: Vec<u8>,
+    },
     /// This peer did what no honest node does, or does rarely.
     Distrust {
         peer: Peer,
@@ -146,13 +152,14 @@ pub enum Output<A: Application> {
     },
     /// For the other chain. May be lost: the receiver asks again by [`Exchange::Resume`].
     Sibling(Exchange),
-    /// A block is durable and applied.
+    /// Blocks are durable and applied, up to the one of the snapshot.
     Committed {
         snapshot: Arc<Snapshot<A>>,
-        /// In which round it was decided; 0 where nothing went wrong.
+        blocks: usize,
+        /// In which round the last of them was decided; 0 where nothing went wrong.
         round: u32,
         transactions: usize,
-        /// Proofs in it that a validator has signed twice.
+        /// Proofs in them that a validator has signed twice.
         equivocations: usize,
     },
 }
@@ -162,6 +169,18 @@ pub enum Output<A: Application> {
 pub trait Host: ReadStore + Signer {
     /// Applies one block's batch atomically, synced. Repeating the last one is harmless.
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError>;
+
+    /// As [`Host::commit`], but a loss of power may take the block, with all that was written after
+    /// it: until the next synced write of any kind, or [`Host::sync`]. For blocks that can be fetched
+    /// again, and of which nobody is told before. A host that syncs all the same does no harm.
+    fn commit_deferred(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.commit(batch)
+    }
+
+    /// Makes durable what was deferred.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Tells the other chain at once that a block is final. May be lost, as all that is told to it:
     /// the other chain asks again by [`Exchange::Resume`].

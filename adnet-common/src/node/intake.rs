@@ -6,7 +6,6 @@ use super::gossip::Topic;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::block::Block;
-use crate::consensus::{Event, Message};
 use crate::hash::Hash;
 use crate::mempool::Accepted;
 use crate::worker::{PendingTx, Request};
@@ -24,10 +23,7 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         match class {
-            Class::Consensus => match Message::decode(&bytes) {
-                Ok(message) => self.drive(now_ms, Event::Message(message), host, outputs),
-                Err(_) => Ok(()),
-            },
+            Class::Consensus => self.on_consensus(now_ms, peer, bytes, host, outputs),
             Class::Body => match Block::decode(&bytes) {
                 Ok(block) => self.on_body(now_ms, block, host, outputs),
                 Err(_) => Ok(()),

@@ -16,6 +16,7 @@ mod drive;
 mod event;
 mod evidence;
 mod exchange;
+mod flood;
 mod gossip;
 mod inbox;
 mod intake;
@@ -44,7 +45,9 @@ use crate::keys::PublicKey;
 use crate::mempool::{Mempool, MempoolLimits};
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
+use commit::Untold;
 use evidence::EvidencePool;
+use flood::Flood;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use sync::Sync;
@@ -98,6 +101,8 @@ pub struct Node<A: Application> {
     evidence: EvidencePool,
     queries: Queries,
     sync: Sync,
+    untold: Untold,
+    flood: Flood,
     timers: Timers,
 }
 
@@ -222,6 +227,14 @@ impl<A: Application> Node<A> {
                     return Ok(());
                 }
                 self.open_height(now_ms, height, host, outputs)
+            }
+            Timer::Bodies => {
+                self.ask_for_bodies(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Prunes => {
+                self.send_prunes(outputs);
+                Ok(())
             }
             Timer::Sync => self.feed_fetched(now_ms, host, outputs),
             Timer::Status => {

@@ -21,6 +21,10 @@ pub(super) enum Timer {
     Resume,
     /// Commit the next fetched block, look after requests for blocks.
     Sync,
+    /// Ask for bodies that have not come by themselves.
+    Bodies,
+    /// Tell peers what they need not pass on to us.
+    Prunes,
 }
 
 /// Timers by time, then by the order in which they were set.

@@ -180,9 +180,16 @@ impl<A: Application> ChainLoop<A> {
         let is_empty = outputs.is_empty();
         for output in outputs {
             match output {
-                Output::Broadcast { class, bytes } => self.send_network(None, class, bytes)?,
+                Output::Broadcast { class, bytes } => {
+                    self.send_network(None, Vec::new(), class, bytes)?
+                }
+                Output::Relay {
+                    except,
+                    class,
+                    bytes,
+                } => self.send_network(None, except, class, bytes)?,
                 Output::Send { peer, class, bytes } => {
-                    self.send_network(Some(peer), class, bytes)?
+                    self.send_network(Some(peer), Vec::new(), class, bytes)?
                 }
                 Output::Publish { topic, bytes } => {
                     let topic = topic as u8;
@@ -210,12 +217,13 @@ impl<A: Application> ChainLoop<A> {
                 Output::Committed {
                     snapshot,
                     round,
+                    blocks,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
                     self.figures.decided_rounds.observe(f64::from(round));
-                    self.publish(snapshot, transactions)?;
+                    self.publish(snapshot, blocks, transactions)?;
                 }
             }
         }
@@ -232,11 +240,18 @@ impl<A: Application> ChainLoop<A> {
     fn send_network(
         &mut self,
         peer: Option<[u8; 32]>,
+        except: Vec<[u8; 32]>,
         class: Class,
         bytes: Vec<u8>,
     ) -> Result<(), WorkerFault> {
         let class = class as u8;
-        self.push_network(&NetworkOutMsg { peer, class, bytes }, SUPERVISOR_PATIENCE)
+        let message = NetworkOutMsg {
+            peer,
+            except,
+            class,
+            bytes,
+        };
+        self.push_network(&message, SUPERVISOR_PATIENCE)
     }
 
     /// What peers do not get is repeated by consensus and sync. A verdict that does not arrive lets
@@ -260,6 +275,7 @@ impl<A: Application> ChainLoop<A> {
     fn publish(
         &mut self,
         snapshot: Arc<Snapshot<A>>,
+        blocks: usize,
         transactions: usize,
     ) -> Result<(), WorkerFault> {
         let status = &snapshot.status;
@@ -272,7 +288,7 @@ impl<A: Application> ChainLoop<A> {
             mempool_txs: status.mempool_txs,
         };
         let delay_ms = unix_ms().saturating_sub(status.block_time_ms);
-        self.figures.blocks.inc();
+        self.figures.blocks.inc_by(blocks as u64);
         self.figures.transactions.inc_by(transactions as u64);
         self.figures.block_delay.observe(delay_ms as f64 / 1000.0);
         let height = status.height;

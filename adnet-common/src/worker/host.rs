@@ -88,6 +88,14 @@ impl Host for ChainHost {
         Ok(())
     }
 
+    fn commit_deferred(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.data.commit_deferred(batch)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.data.sync()
+    }
+
     fn tell_final(&mut self, proof: &FinalityProof) {
         self.push(|ring, now| ring.push(&FinalityMsg::new(proof), now));
         self.flush();

@@ -301,6 +301,17 @@ impl Network {
     /// Queues a message to every linked peer of the chain and returns to how many. Never waits:
     /// where a queue is full, the rule of the class decides what is dropped.
     pub fn broadcast(&self, chain: ChainId, class: Class, bytes: Vec<u8>) -> usize {
+        self.broadcast_except(chain, class, bytes, &[])
+    }
+
+    /// As [`Network::broadcast`], but not to these peers.
+    pub fn broadcast_except(
+        &self,
+        chain: ChainId,
+        class: Class,
+        bytes: Vec<u8>,
+        except: &[PeerId],
+    ) -> usize {
         let Some(node) = self.nodes.get(&chain) else {
             return 0;
         };
@@ -308,6 +319,7 @@ impl Network {
         let links = node.links.all();
         links
             .iter()
+            .filter(|link| !except.contains(&link.peer))
             .filter(|link| node.enqueue(link, class, bytes.clone()))
             .count()
     }

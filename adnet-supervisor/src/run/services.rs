@@ -18,7 +18,7 @@ use adnet_common::keys::PublicKey;
 use adnet_common::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GossipOutMsg, GotMsg, Message, MessageError,
     MetricsMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg,
-    SignedMsg, ValidatorsMsg, VerdictMsg,
+    SignedMsg, SyncMsg, ValidatorsMsg, VerdictMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
 use adnet_common::node::{Class, Offence, Topic, Verdict};
@@ -93,11 +93,22 @@ impl StoreService {
             GetMsg::KIND => self.reply(answers, &self.get(GetMsg::read(r.payload)?)),
             ScanMsg::KIND => self.reply(answers, &self.scan(ScanMsg::read(r.payload)?)),
             CommitMsg::KIND if self.is_data => {
-                let CommitMsg { id, height, writes } = CommitMsg::read(r.payload)?;
-                let done = self
-                    .store
-                    .commit(self.chain, &CommitBatch { height, writes });
+                let CommitMsg {
+                    id,
+                    height,
+                    is_synced,
+                    writes,
+                } = CommitMsg::read(r.payload)?;
+                let batch = CommitBatch { height, writes };
+                let done = match is_synced {
+                    true => self.store.commit(self.chain, &batch),
+                    false => self.store.commit_deferred(self.chain, &batch),
+                };
                 self.reply(answers, &self.done(id, done));
+            }
+            SyncMsg::KIND if self.is_data => {
+                let SyncMsg { id } = SyncMsg::read(r.payload)?;
+                self.reply(answers, &self.done(id, self.store.sync()));
             }
             AppendMsg::KIND if self.is_data => {
                 let AppendMsg { id, writes } = AppendMsg::read(r.payload)?;
@@ -322,14 +333,19 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
     serve("network", chain, receiver, stop, |r| {
         match r.kind {
             NetworkOutMsg::KIND => {
-                let NetworkOutMsg { peer, class, bytes } = NetworkOutMsg::read(r.payload)?;
+                let NetworkOutMsg {
+                    peer,
+                    except,
+                    class,
+                    bytes,
+                } = NetworkOutMsg::read(r.payload)?;
                 let class = carried(known(Class::from_byte(class), r.kind, "class")?);
                 match peer {
                     Some(peer) => {
                         network.send(chain, &peer, class, bytes);
                     }
                     None => {
-                        network.broadcast(chain, class, bytes);
+                        network.broadcast_except(chain, class, bytes, &except);
                     }
                 }
             }

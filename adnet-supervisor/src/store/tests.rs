@@ -35,6 +35,27 @@ fn put(family: Family, key: &[u8]) -> Write {
 }
 
 #[test]
+fn deferred_blocks_keep_all_rules_and_are_there_after_a_sync() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let store = open(dir.path());
+    let alpha = ChainId::Alpha;
+    let block = |height| batch(height, vec![put(Family::AlphaState, &[height as u8])]);
+    store.commit(alpha, &block(0)).expect("the first");
+    for height in [1, 1, 2] {
+        let done = store.commit_deferred(alpha, &block(height));
+        done.expect("it follows, or comes again");
+    }
+    let gap = store.commit_deferred(alpha, &block(4));
+    assert!(matches!(gap, Err(StoreError::Forbidden { .. })));
+    let foreign = batch(3, vec![put(Family::DeltaState, b"k")]);
+    let foreign = store.commit_deferred(alpha, &foreign);
+    assert!(matches!(foreign, Err(StoreError::Forbidden { .. })));
+    store.sync().expect("the disk works");
+    drop(store);
+    assert_eq!(open(dir.path()).committed_height(alpha), Some(2));
+}
+
+#[test]
 fn a_worker_cannot_touch_what_is_not_its_own() {
     let dir = TempDir::new().expect("a temporary directory");
     let store = open(dir.path());

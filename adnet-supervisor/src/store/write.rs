@@ -38,6 +38,35 @@ impl Store {
     /// [`StoreError::Forbidden`]: a write that is not `writer`'s, or a height that does not follow;
     /// nothing was written. [`StoreError::Failed`]: the batch may or may not be on the disk.
     pub fn commit(&self, writer: ChainId, batch: &CommitBatch) -> Result<(), StoreError> {
+        self.commit_with(writer, batch, true)
+    }
+
+    /// As [`Store::commit`], but on the disk only after the next synced write of either chain, or
+    /// [`Store::sync`]: the database has one log, and a later write is never there without an
+    /// earlier one.
+    ///
+    /// # Errors
+    /// As for [`Store::commit`].
+    pub fn commit_deferred(&self, writer: ChainId, batch: &CommitBatch) -> Result<(), StoreError> {
+        self.commit_with(writer, batch, false)
+    }
+
+    /// Brings everything that was written onto the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.check_alive()?;
+        let synced = self.inner.db.flush_wal(true);
+        synced.map_err(|error| self.failed(&error))
+    }
+
+    fn commit_with(
+        &self,
+        writer: ChainId,
+        batch: &CommitBatch,
+        is_synced: bool,
+    ) -> Result<(), StoreError> {
         self.check_alive()?;
         check_writes(writer, &batch.writes)?;
         let next = Tip::of(batch);
@@ -53,7 +82,7 @@ impl Store {
         rocks.put_cf(meta, tip_key(writer), next.encode());
         let started = Instant::now();
         let bytes = rocks.size_in_bytes();
-        self.write_synced(rocks)?;
+        self.write(rocks, is_synced)?;
         self.inner
             .counters
             .committed(writer, started.elapsed(), bytes);
@@ -126,11 +155,15 @@ impl Store {
     }
 
     fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
+        self.write(batch, true)
+    }
+
+    fn write(&self, batch: WriteBatch, is_synced: bool) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(is_synced);
         self.inner
             .db
-            .write_opt(batch, &synced)
+            .write_opt(batch, &options)
             .map_err(|error| self.failed(&error))
     }
 

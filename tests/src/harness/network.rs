@@ -150,6 +150,44 @@ impl TestNode {
         peers_at(&self.data_dir().join("control.sock")).unwrap_or_default()
     }
 
+    /// Makes a node that is no validator and follows the network of these nodes from them, without
+    /// starting it. It knows the network's genesis and nothing else.
+    pub fn newcomer(network: &[&TestNode], options: &Options) -> TestNode {
+        let mut node = TestNode::made(Options {
+            keeps_addresses: true,
+            ..options.clone()
+        });
+        node.dial(network);
+        let genesis = &network[0].genesis;
+        let file = node.data_dir().join("genesis.json");
+        fs::remove_file(&file).expect("init made one");
+        genesis.create_file(&file).expect("the folder is ours");
+        node.genesis = Arc::clone(genesis);
+        node
+    }
+
+    /// Makes a node like [`TestNode::newcomer`] that has all blocks of `source`, which is stopped.
+    pub fn with_blocks_of(source: &TestNode, network: &[&TestNode], options: &Options) -> TestNode {
+        let node = TestNode::newcomer(&[&[source], network].concat(), options);
+        let (from, to) = (source.data_dir().join("db"), node.data_dir().join("db"));
+        fs::create_dir_all(&to).expect("the folder is ours");
+        for file in fs::read_dir(&from).expect("a stopped node has a database") {
+            let file = file.expect("the folder is ours");
+            if file.file_type().is_ok_and(|kind| kind.is_file()) {
+                fs::copy(file.path(), to.join(file.file_name())).expect("room for a copy");
+            }
+        }
+        node
+    }
+
+    /// The value of a gauge or counter without labels but the chain's, if it is served by now.
+    pub fn figure(&self, name: &str, chain: ChainId) -> Option<u64> {
+        let (_, text) = self.metrics().text("/metrics").ok()?;
+        let mut lines = text.lines().filter(|line| line.starts_with(name));
+        let line = lines.find(|line| line.contains(chain.name()))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
     /// Makes the nodes of `peers`, which keep their addresses, persistent peers of this one.
     pub(super) fn dial(&mut self, peers: &[&TestNode]) {
         for chain in ChainId::ALL {

@@ -181,6 +181,18 @@ impl TestNode {
 
     /// Waits until the launched node is ready.
     pub fn await_ready(&mut self) {
+        self.await_report(|report| report["ready"] == true);
+    }
+
+    /// Waits until the workers of the launched node run, whether their chains grow or not.
+    pub fn await_running(&mut self) {
+        self.await_report(|report| {
+            let chains = report["chains"].as_array();
+            chains.is_some_and(|chains| chains.iter().all(|c| c["worker"] == "running"))
+        });
+    }
+
+    fn await_report(&mut self, is_enough: impl Fn(&Value) -> bool) {
         let mut starting = self.starting.take().expect("launch it first");
         let log = starting.log.clone();
         let child = starting.child.as_mut().expect("it was launched");
@@ -194,7 +206,7 @@ impl TestNode {
                 // It listened before it opened its control socket.
                 self.outages.end();
             }
-            if let Some(report) = report.filter(|report| report["ready"] == true) {
+            if let Some(report) = report.filter(&is_enough) {
                 break report;
             }
             let ended = child.try_wait().expect("it is our child");

@@ -165,8 +165,19 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             }
             Output::Publish { topic, bytes } => chain.published.push((topic, bytes)),
             Output::Sibling(exchange) => chain.exchanges.push(exchange),
-            Output::Distrust { .. } | Output::Verdict { .. } | Output::Committed { .. } => {}
+            Output::Relay { .. }
+            | Output::Distrust { .. }
+            | Output::Verdict { .. }
+            | Output::Committed { .. } => {}
         }
+    }
+    // What peers ask that a node which is alone never does.
+    let hash = node.tip().hash();
+    for bytes in [
+        [&[4][..], &HEIGHTS.to_be_bytes(), &hash.0].concat(),
+        [&[5][..], &1u32.to_be_bytes(), &[7; 32]].concat(),
+    ] {
+        chain.network.push((Class::SyncRequest, bytes));
     }
     let block = |height| block_at(&host.store, A::CHAIN, height);
     let blocks = (0..=HEIGHTS).map(|height| block(height).expect("a sound store"));

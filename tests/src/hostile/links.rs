@@ -109,6 +109,7 @@ fn store() -> Vec<Decoder> {
             CommitMsg {
                 id: 1,
                 height: 9,
+                is_synced: true,
                 writes: writes(),
             }
         ),
@@ -227,6 +228,7 @@ fn control_and_network() -> Vec<Decoder> {
             NetworkOutMsg,
             NetworkOutMsg {
                 peer: Some([1; 32]),
+                except: vec![[2; 32]],
                 class: 2,
                 bytes: vec![3; 100],
             }

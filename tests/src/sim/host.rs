@@ -192,8 +192,8 @@ impl Signer for ChainHost<'_> {
     }
 }
 
-impl Host for ChainHost<'_> {
-    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+impl ChainHost<'_> {
+    fn commit_with(&mut self, batch: CommitBatch, is_synced: bool) -> Result<(), StoreError> {
         self.check(&batch.writes)?;
         let tip = ledger::tip_height(self, self.chain)
             .map_err(|error| StoreError::Failed(error.to_string()))?;
@@ -202,7 +202,21 @@ impl Host for ChainHost<'_> {
             let why = format!("batch {} does not follow, {next} would", batch.height);
             return Err(StoreError::Failed(why));
         }
-        self.write(batch.writes, true)
+        self.write(batch.writes, is_synced)
+    }
+}
+
+impl Host for ChainHost<'_> {
+    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.commit_with(batch, true)
+    }
+
+    fn commit_deferred(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.commit_with(batch, false)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.write(Vec::new(), true)
     }
 
     fn tell_final(&mut self, proof: &FinalityProof) {

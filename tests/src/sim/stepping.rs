@@ -237,6 +237,17 @@ impl Simulation {
                     }
                 }
             }
+            Output::Relay {
+                except,
+                class,
+                bytes,
+            } => {
+                for to in 0..self.machines.len() {
+                    if to != machine && !except.contains(&peer(to)) {
+                        self.send_network(place, to, class, &bytes);
+                    }
+                }
+            }
             Output::Send {
                 peer: to,
                 class,

@@ -2,5 +2,6 @@
 //! honest, silent and lying peers, floods, and networks in which not everybody is linked with
 //! everybody.
 
+mod flooding;
 mod range_sync;
 mod world;

@@ -95,6 +95,8 @@ pub struct World<A: Application> {
     pub passed: Vec<Passing>,
     /// Who blamed whom for what.
     pub blamed: Vec<(usize, usize, Offence)>,
+    /// The validator keys.
+    pub keys: Vec<PublicKey>,
     configs: Vec<NodeConfig>,
     links: BTreeSet<(usize, usize)>,
     queue: BTreeMap<(u64, u64), Passing>,
@@ -157,6 +159,7 @@ impl<A: Application> World<A> {
             passed: Vec::new(),
             blamed: Vec::new(),
             configs: public.iter().map(config).collect(),
+            keys: public,
             links: pairs.filter(|(a, b)| a != b).collect(),
             queue: BTreeMap::new(),
             queued: 0,
@@ -233,7 +236,12 @@ impl<A: Application> World<A> {
         stepped.expect("a node goes on");
         for output in outputs {
             match output {
-                Output::Broadcast { class, bytes } => self.spread(index, None, class, &bytes),
+                Output::Broadcast { class, bytes } => self.spread(index, &[], class, &bytes),
+                Output::Relay {
+                    except,
+                    class,
+                    bytes,
+                } => self.spread(index, &except, class, &bytes),
                 Output::Send { peer, class, bytes } => {
                     let to = usize::from(peer[0]);
                     self.pass(Passing {
@@ -253,9 +261,9 @@ impl<A: Application> World<A> {
         }
     }
 
-    fn spread(&mut self, from: usize, except: Option<usize>, class: Class, bytes: &[u8]) {
+    fn spread(&mut self, from: usize, except: &[Peer], class: Class, bytes: &[u8]) {
         for to in 0..self.nodes.len() {
-            if self.links.contains(&(from, to)) && Some(to) != except {
+            if self.links.contains(&(from, to)) && !except.contains(&peer(to)) {
                 let bytes = bytes.to_vec();
                 self.pass(Passing {
                     from,

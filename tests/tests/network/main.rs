@@ -3,6 +3,7 @@
 
 mod discovery;
 mod flood;
+mod joining;
 mod line;
 mod testnet;
 

@@ -252,6 +252,7 @@ impl Network {
         match action {
             Action::Persist(entries) => self.nodes[i].holder.append(&entries),
             Action::Publish(message) => self.publish(i, message),
+            Action::Relay(_) => {} // everybody is linked with everybody
             Action::SetTimer { id, at_ms } => {
                 let after_ms = at_ms.saturating_sub(self.now_ms);
                 self.push(i, life, after_ms, What::Event(Event::Timer(id)));

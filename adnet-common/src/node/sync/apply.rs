@@ -29,8 +29,14 @@ impl<A: Application> Node<A> {
                 self.sync.mode.progressed(now_ms);
             }
         }
+        let has_next = self.sync.fetched.has(self.tip.height + 1);
+        if self.untold.blocks > 0 && !has_next {
+            // The block that would have synced those before it was no good.
+            host.sync()?;
+            self.tell_of_blocks(now_ms, outputs);
+        }
         self.ask_for_blocks(now_ms, outputs);
-        if self.sync.fetched.has(self.tip.height + 1) {
+        if has_next {
             self.wake_sync(now_ms, now_ms);
         }
         Ok(())

@@ -1,9 +1,12 @@
-//! What peers say in the classes for sync: statuses, requests for ranges, ranges.
+//! What peers say in the classes for sync: statuses, requests for ranges and bodies, ranges, and what
+//! need not be passed on to them.
 //!
 //! Decoding is bounded and total. A height in a status is a claim and nothing more.
 
 use crate::block::MAX_BODY_BYTES;
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::consensus::VALIDATORS_MAX;
+use crate::hash::Hash;
 
 /// Blocks of one range at most.
 pub const RANGE_BLOCKS_MAX: u64 = 32;
@@ -18,6 +21,10 @@ pub(super) enum Message {
     Request { from: u64, count: u64 },
     /// Encoded committed blocks from this height on: all that were asked for, or fewer, or none.
     Response { from: u64, blocks: Vec<Vec<u8>> },
+    /// "Send me the body of this block, which is proposed."
+    WantBody { height: u64, hash: Hash },
+    /// "Others pass on to me what these validators say."
+    Prune { authors: Vec<[u8; 32]> },
 }
 
 impl Message {
@@ -28,6 +35,10 @@ impl Message {
             Message::Request { from, count } => w.u8(2).u64(*from).u64(*count),
             Message::Response { from, blocks } => w.u8(3).u64(*from).list(blocks, |w, b| {
                 w.bytes(b);
+            }),
+            Message::WantBody { height, hash } => w.u8(4).u64(*height).hash(hash),
+            Message::Prune { authors } => w.u8(5).list(authors, |w, author| {
+                w.raw(author);
             }),
         };
         w.finish()
@@ -46,6 +57,13 @@ impl Message {
                 blocks: r.list("blocks", RANGE_BLOCKS_MAX as usize, |r| {
                     Ok(r.bytes("block", BLOCK_BYTES_MAX)?.to_vec())
                 })?,
+            },
+            4 => Message::WantBody {
+                height: r.u64("height")?,
+                hash: r.hash("block")?,
+            },
+            5 => Message::Prune {
+                authors: r.list("authors", VALIDATORS_MAX, |r| r.array("author"))?,
             },
             _ => return Err(r.invalid("sync message kind", "unknown")),
         };
@@ -66,6 +84,13 @@ mod tests {
             Message::Status(7),
             Message::Request { from: 3, count: 32 },
             Message::Response { from: 3, blocks },
+            Message::WantBody {
+                height: 8,
+                hash: Hash([9; 32]),
+            },
+            Message::Prune {
+                authors: vec![[1; 32], [2; 32]],
+            },
         ] {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }

@@ -22,12 +22,15 @@ use super::event::{Class, Offence, Peer};
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
+use crate::hash::Hash;
+use crate::keys::PublicKey;
 use crate::ledger::CommittedBlock;
 use fetched::{Fetched, FetchedBlocks, WINDOW_BLOCKS};
 use message::Message;
 use mode::Mode;
 use peers::{Asked, Peers};
 use serve::Serving;
+use std::collections::BTreeSet;
 
 /// How often peers are told our height; at first more often, because links come up one by one.
 const STATUS_FIRST_MS: u64 = 250;
@@ -36,8 +39,21 @@ const STATUS_EVERY_MS: u64 = 5_000;
 const ONE_BEHIND_MS: u64 = 250;
 /// Requests on their way to all peers together; each answer may be as long as one block.
 const REQUESTS_MAX: usize = 8;
+/// Fetched blocks that are synced together.
+const GROUP_BLOCKS: usize = 32;
 /// How often a held height asks whether it may be opened.
 const HOLD_STEP_MS: u64 = 50;
+
+/// Asks for the body of a proposed block.
+pub(super) fn want_body(height: u64, hash: Hash) -> Vec<u8> {
+    Message::WantBody { height, hash }.encode()
+}
+
+/// Says whose messages need not be passed on to us.
+pub(super) fn prune(authors: BTreeSet<PublicKey>) -> Vec<u8> {
+    let authors = authors.into_iter().map(|author| author.0).collect();
+    Message::Prune { authors }.encode()
+}
 
 /// What sync has done and sees, for the metrics.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -108,9 +124,17 @@ impl<A: Application> Node<A> {
         });
     }
 
-    /// Whether peers hear of each block that is committed: not of those that they have long had.
-    pub(super) fn tells_of_blocks(&self) -> bool {
-        !self.sync.mode.is_catching_up()
+    /// Whether blocks come from peers. Then nobody is told of each: they have long had it.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.sync.mode.is_catching_up()
+    }
+
+    /// Whether the block of this height, which is about to be committed, may be synced together with
+    /// the next one: that one is here, and will follow at once.
+    pub(super) fn may_defer(&self, height: u64) -> bool {
+        self.sync.mode.is_catching_up()
+            && self.untold.blocks + 1 < GROUP_BLOCKS
+            && self.sync.fetched.has(height + 1)
     }
 
     pub(super) fn on_sync(
@@ -135,6 +159,14 @@ impl<A: Application> Node<A> {
             Ok(Message::Response { from, blocks }) => {
                 self.on_range(now_ms, peer, from, &blocks, outputs);
                 self.feed_fetched(now_ms, host, outputs)
+            }
+            Ok(Message::WantBody { height, hash }) => {
+                self.serve_wanted(now_ms, peer, height, hash, outputs);
+                Ok(())
+            }
+            Ok(Message::Prune { authors }) => {
+                self.on_prune(now_ms, peer, authors);
+                Ok(())
             }
             Err(_) => {
                 self.blame(now_ms, peer, Offence::Garbage, outputs);

@@ -8,6 +8,7 @@ use super::bucket::Bucket;
 use super::message::{Message, RANGE_BLOCKS_MAX};
 use super::peers::Share;
 use crate::application::Application;
+use crate::hash::Hash;
 use crate::ledger;
 use crate::node::Node;
 use crate::node::event::{Class, Host, NodeFault, Offence, Output, Peer};
@@ -35,6 +36,32 @@ impl Serving {
 }
 
 impl<A: Application> Node<A> {
+    /// Takes one answer off the peer's share; a flood is reported.
+    fn has_share(&mut self, now_ms: u64, peer: Peer, outputs: &mut Vec<Output<A>>) -> bool {
+        let share = self.sync.peers.share(now_ms, peer);
+        if share == Share::Flooding {
+            let offence = Offence::Flood;
+            outputs.push(Output::Distrust { peer, offence });
+        }
+        share == Share::Granted
+    }
+
+    /// The body of a block that is proposed.
+    pub(super) fn serve_wanted(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        height: u64,
+        hash: Hash,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        let has_share = self.has_share(now_ms, peer, outputs);
+        if has_share && self.sync.serving.kib.has_any(now_ms) {
+            let sent = self.serve_body(peer, height, hash, outputs);
+            self.sync.serving.kib.take((sent as u64).div_ceil(1 << 10));
+        }
+    }
+
     pub(super) fn serve(
         &mut self,
         now_ms: u64,
@@ -44,14 +71,8 @@ impl<A: Application> Node<A> {
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        match self.sync.peers.share(now_ms, peer) {
-            Share::Granted => {}
-            Share::Over => return Ok(()),
-            Share::Flooding => {
-                let offence = Offence::Flood;
-                outputs.push(Output::Distrust { peer, offence });
-                return Ok(());
-            }
+        if !self.has_share(now_ms, peer, outputs) {
+            return Ok(());
         }
         let serving = &mut self.sync.serving;
         let has_share = serving.ranges.has_any(now_ms) && serving.kib.has_any(now_ms);
