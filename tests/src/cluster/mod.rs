@@ -74,6 +74,10 @@ impl Cluster {
         let options = Options {
             alpha_interval_ms: manifest.alpha_interval_ms,
             delta_interval_ms: manifest.delta_interval_ms,
+            // They have no other way to each other than the one that can be cut.
+            arguments: ["--set", "network.discovery=false"]
+                .map(str::to_owned)
+                .into(),
             ..Options::default()
         };
         let wants_namespaces = manifest.carrier == Carrier::Namespaces;

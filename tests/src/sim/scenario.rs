@@ -109,10 +109,14 @@ impl Scenario {
         }
     }
 
+    /// Whether another machine has the same key.
+    pub fn has_twin(&self, machine: usize) -> bool {
+        self.validator_of(machine) >= self.validators - self.twins
+    }
+
     /// Whether the validator of this machine signs twice, by itself or by its twin.
     pub fn is_byzantine(&self, machine: usize) -> bool {
-        let validator = self.validator_of(machine);
-        self.equivocator == Some(validator) || validator >= self.validators - self.twins
+        self.equivocator == Some(self.validator_of(machine)) || self.has_twin(machine)
     }
 
     /// How long a message is on its way at most, and what it causes waits for a disk.

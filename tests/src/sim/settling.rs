@@ -16,14 +16,20 @@ impl Simulation {
         };
         let is_level = |chain| {
             let height = Some(self.oracle.height(chain));
-            (0..self.machines.len()).all(|m| self.oracle.shown(m, chain) == height)
+            self.remaining()
+                .all(|m| self.oracle.shown(m, chain) == height)
         };
         self.clients
             .iter()
             .all(|client| client.outstanding.is_none())
             && is_exchanged
             && self.scenario.chains().all(is_level)
-            && self.validators_are_settled()
+            && (self.scenario.only.is_some() || self.validators_are_settled())
+    }
+
+    /// The machines that have not stopped for good.
+    pub fn remaining(&self) -> impl Iterator<Item = usize> {
+        (0..self.machines.len()).filter(|m| !self.machines[*m].is_lost)
     }
 
     pub fn unsettled(&self) -> String {

@@ -73,6 +73,8 @@ pub(super) struct Machine {
     pub busy_until_ms: BTreeMap<ChainId, u64>,
     /// It was killed, and nothing starts on it.
     pub is_down: bool,
+    /// It has stopped for good, as only a machine may whose validator is two.
+    pub is_lost: bool,
 }
 
 pub(super) struct Simulation {
@@ -138,6 +140,7 @@ impl Simulation {
                 },
                 busy_until_ms: BTreeMap::new(),
                 is_down: false,
+                is_lost: false,
             }
         };
         let machines = (0..scenario.machines()).map(machine).collect();

@@ -215,6 +215,10 @@ impl Simulation {
         let Place { machine, chain } = place;
         if self.machines[machine].gate.is_dead {
             self.die(place);
+        } else if self.scenario.has_twin(machine) {
+            // It finds votes in its log that it has not cast: its validator is two, and that is the
+            // end of this one.
+            self.machines[machine].is_lost = true;
         } else {
             self.oracle
                 .violated(format!("{chain} of machine {machine} stopped: {fault}"));

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 impl Simulation {
     /// What each chain of each machine holds for true; `None` while one of them is away.
     fn validators(&self) -> Option<Vec<&Validators>> {
-        let both = self.machines.iter().flat_map(|machine| {
+        let both = self.remaining().flat_map(|machine| {
+            let machine = &self.machines[machine];
             let alpha = machine.nodes.alpha.as_ref();
             let delta = machine.nodes.delta.as_ref();
             [

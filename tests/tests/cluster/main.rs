@@ -5,6 +5,7 @@
 //! changes the moments. `ADNET_CLUSTER_LONG=1` adds a cut of minutes.
 
 mod large_body;
+mod proxy;
 
 use adnet_tests::cluster::{Manifest, Outcome, run};
 use std::sync::{Mutex, MutexGuard};
