@@ -78,6 +78,7 @@ fn catches_up_in_parallel_and_signs_nothing_old<A: Application>() {
         distinct.len(),
         "no range was asked for twice: {asked:?}"
     );
+    assert!(all.len() <= 20, "{} ranges for {decided} blocks", all.len());
     assert!(asked.values().all(|ranges| ranges.len() >= 2), "{asked:?}");
     // It takes part again, and has signed for no height that was decided before it came.
     assert!(world.run_until(LONG_MS, |w| w.height(3) >= decided + 5));

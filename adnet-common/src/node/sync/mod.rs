@@ -249,12 +249,18 @@ impl<A: Application> Node<A> {
             self.wake_sync(now_ms, until_ms);
             return;
         }
-        let last = best.min(tip.saturating_add(WINDOW_BLOCKS));
         while self.sync.peers.open_requests() < REQUESTS_MAX {
             let Sync { peers, fetched, .. } = &self.sync;
             let coming = peers.covered(now_ms).map(|a| (a.from, a.count));
             let others = peers.idle(now_ms, tip + 1).saturating_sub(1) + peers.open_requests();
-            let range = plan::next_range(tip + 1, last, fetched.heights(), coming, others);
+            let range = plan::next_range(
+                tip + 1,
+                best,
+                WINDOW_BLOCKS,
+                fetched.heights(),
+                coming,
+                others,
+            );
             let Some((from, count)) = range else { break };
             if fetched.is_full() && from > tip + 1 {
                 break;
