@@ -20,6 +20,9 @@ BENCH ?= *
 # that depends on it would be compiled once more.
 CARGO_BUILD := cargo build --release --locked --workspace
 
+# Seeds of `make sim`.
+SEEDS ?= 500
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
@@ -29,7 +32,7 @@ TMPFILESDIR ?= /usr/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/adnet
 UNITS := adnet.service adnet.socket adnet-delta.socket adnet-metrics.socket
 
-.PHONY: help setup build run test bench lint fmt install uninstall
+.PHONY: help setup build run test sim bench lint fmt install uninstall
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +54,10 @@ test: build ## Build and run all tests
 	cargo test --release --locked --workspace --no-run
 	cargo test --release --locked --workspace --quiet $(ARGS)
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)/loom' cargo test --release --locked --quiet -p adnet-shm --test loom
+
+sim: setup ## Play SEEDS networks with random troubles on a virtual clock
+	$(CARGO_BUILD) --bin adnet --bin sim
+	$(CARGO_TARGET_DIR)/release/sim --seeds 0..$(SEEDS)
 
 # BENCH=ring runs one of them. Benchmarks have the profile release, so nothing is compiled twice.
 bench: setup ## Run all benchmarks; ends with one table

@@ -1,7 +1,7 @@
 //! Alpha as the chain core sees it: [`AlphaApp`] is the [`Application`] of the privacy chain.
 //!
-//! The version of the state tree is the block's height. Attestations are executed before
-//! transactions, so AX that a block releases can be spent in it.
+//! The version of the state tree is the block's height. Evidence comes first in a block, then
+//! attestations, then transactions, so AX that a block releases can be spent in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,9 +14,11 @@ use adnet_common::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
 use adnet_common::chain_id::ChainId;
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::store::{ReadStore, StoreError, Write};
 use adnet_common::supply::AlphaSupply;
+use adnet_common::validators::Validators;
 use jmt::storage::{Node, NodeKey};
 
 use crate::open;
@@ -36,6 +38,8 @@ pub struct AlphaPending {
     accounts: BTreeMap<[u8; 32], Account>,
     orders: BTreeSet<u64>,
     supply: AlphaSupply,
+    validators: Arc<Validators>,
+    reported: BTreeSet<PublicKey>,
     nodes: BTreeMap<NodeKey, Node>,
 }
 
@@ -44,6 +48,7 @@ pub struct AlphaView {
     pub height: u64,
     pub state_root: Hash,
     pub supply: AlphaSupply,
+    pub validators: Arc<Validators>,
     /// Public accounts that exist.
     pub accounts: u64,
     pub(crate) nodes: Arc<NodeCache>,
@@ -84,6 +89,8 @@ impl AlphaApp {
             accounts,
             orders,
             supply,
+            validators,
+            reported,
             outbox,
             leaves,
         } = draft.finish();
@@ -100,6 +107,7 @@ impl AlphaApp {
         Ok(Executed {
             state_root: update.root,
             outbox,
+            next_validators: Arc::clone(&validators.own.set),
             writes,
             pending: AlphaPending {
                 height: block.height,
@@ -107,6 +115,8 @@ impl AlphaApp {
                 accounts,
                 orders,
                 supply,
+                validators,
+                reported,
                 nodes: update.nodes,
             },
         })
@@ -137,7 +147,7 @@ impl AlphaApp {
             if !fits {
                 break;
             }
-            if let Err(error) = draft.unlock(attestation) {
+            if let Err(error) = draft.consume(attestation) {
                 tracing::warn!(%error, "an attestation cannot be consumed and holds up the rest");
                 break;
             }
@@ -171,6 +181,7 @@ fn view_of(committed: &Committed, nodes: &Arc<NodeCache>) -> Arc<AlphaView> {
         height: committed.height,
         state_root: committed.root,
         supply: committed.supply,
+        validators: Arc::clone(&committed.validators),
         accounts: committed.accounts.len() as u64,
         nodes: Arc::clone(nodes),
     })
@@ -228,6 +239,7 @@ impl Application for AlphaApp {
     ) -> Result<Proposed<AlphaPending>, StoreError> {
         self.assert_next(block);
         let mut draft = Draft::new(&self.rules, &self.committed);
+        draft.report(&block.equivocators);
         let (taken, taken_bytes) = self.take_attestations(&mut draft, attestations);
         let mut room = self
             .rules
@@ -271,8 +283,9 @@ impl Application for AlphaApp {
             return Ok(Err(invalid));
         }
         let mut draft = Draft::new(&self.rules, &self.committed);
+        draft.report(&block.equivocators);
         for attestation in attestations {
-            if let Err(invalid) = draft.unlock(attestation) {
+            if let Err(invalid) = draft.consume(attestation) {
                 return Ok(Err(invalid));
             }
         }
@@ -297,6 +310,8 @@ impl Application for AlphaApp {
         committed.accounts.extend(pending.accounts);
         committed.executed_orders.extend(pending.orders);
         committed.supply = pending.supply;
+        committed.validators = pending.validators;
+        committed.reported.extend(pending.reported);
         for (key, node) in pending.nodes {
             self.nodes.insert(key, node);
         }
@@ -309,6 +324,10 @@ impl Application for AlphaApp {
 
     fn last_consumed(&self) -> u64 {
         self.committed.supply.last_consumed
+    }
+
+    fn validators(&self) -> &Arc<Validators> {
+        &self.committed.validators
     }
 
     fn prove(&self, store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError> {

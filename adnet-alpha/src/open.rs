@@ -1,17 +1,20 @@
 //! The state at genesis, and the state that a restart finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use adnet_common::application::OpenError;
 use adnet_common::codec::DecodeError;
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::store::{Family, ReadStore, scan_all};
 use adnet_common::supply::AlphaSupply;
+use adnet_common::validators::{SetFrom, Validators};
 
 use crate::state::{
-    self, ACCOUNT_PREFIX, Account, Committed, MINT_PREFIX, NodeCache, StateKey, decode_leaf,
-    leaf_range,
+    self, ACCOUNT_PREFIX, Account, Committed, MINT_PREFIX, MISBEHAVIOUR_PREFIX, NodeCache,
+    StateKey, TOMBSTONE_PREFIX, decode_leaf, leaf_range,
 };
 
 /// The leaves of height 0.
@@ -29,7 +32,16 @@ pub fn genesis_leaves(genesis: &Genesis) -> BTreeMap<Vec<u8>, Vec<u8>> {
         ..AlphaSupply::default()
     };
     assert!(supply.holds(), "genesis: issued = public + locked");
-    let mut leaves = BTreeMap::from([(StateKey::Supply.encode(), supply.encode())]);
+    let validators = genesis.validator_set();
+    let validators = Validators::genesis(validators.expect("a valid genesis has validators"));
+    let mut leaves = BTreeMap::from([
+        (StateKey::Supply.encode(), supply.encode()),
+        (StateKey::Validators.encode(), validators.own.encode()),
+        (
+            StateKey::SiblingValidators.encode(),
+            validators.sibling.encode(),
+        ),
+    ]);
     for entry in &genesis.alpha.accounts {
         let account = Account {
             balance_units: entry.balance_units,
@@ -42,8 +54,8 @@ pub fn genesis_leaves(genesis: &Genesis) -> BTreeMap<Vec<u8>, Vec<u8>> {
     leaves
 }
 
-/// Reads the committed state and checks it: the tree's root at `height` is `state_root`, the supply
-/// leaf is in that tree, the supply equation holds, and the accounts add up to its public part.
+/// Reads the committed state and checks it: the tree's root at `height` is `state_root`, the leaves of
+/// supply and validators are in that tree, the supply equation holds, and the accounts add up to its public part.
 pub fn committed_state(
     store: &dyn ReadStore,
     nodes: &NodeCache,
@@ -56,12 +68,33 @@ pub fn committed_state(
         let message = format!("the root at height {height} is {found}, not {state_root}");
         return Err(OpenError::Corrupt(message));
     }
-    let supply = proved_supply(store, nodes, height, state_root)?;
+    let at = Tree {
+        store,
+        nodes,
+        height,
+        state_root,
+    };
+    let supply = at.supply()?;
+    let mut validators = Validators {
+        own: at.set(&StateKey::Validators)?,
+        sibling: at.set(&StateKey::SiblingValidators)?,
+        tombstones: BTreeMap::new(),
+    };
+    each_leaf(store, TOMBSTONE_PREFIX, |key: [u8; 32], value| {
+        let height = value.try_into().map(u64::from_be_bytes);
+        let height =
+            height.map_err(|_| OpenError::Corrupt("a tombstone has no height".to_owned()))?;
+        validators.tombstones.insert(PublicKey(key), height);
+        Ok(())
+    })?;
     let mut committed = Committed {
         height,
         root: state_root,
         supply,
-        ..Committed::default()
+        validators: Arc::new(validators),
+        accounts: BTreeMap::new(),
+        executed_orders: BTreeSet::new(),
+        reported: BTreeSet::new(),
     };
     let mut public_units: u64 = 0;
     each_leaf(store, ACCOUNT_PREFIX, |owner: [u8; 32], value| {
@@ -77,6 +110,10 @@ pub fn committed_state(
         committed.executed_orders.insert(u64::from_be_bytes(order));
         Ok(())
     })?;
+    each_leaf(store, MISBEHAVIOUR_PREFIX, |key: [u8; 32], _| {
+        committed.reported.insert(PublicKey(key));
+        Ok(())
+    })?;
     if public_units != supply.public_units {
         let message = format!(
             "the accounts hold {public_units} units, not {}",
@@ -87,26 +124,47 @@ pub fn committed_state(
     Ok(committed)
 }
 
-fn proved_supply(
-    store: &dyn ReadStore,
-    nodes: &NodeCache,
+/// The state tree at the height that is opened.
+struct Tree<'a> {
+    store: &'a dyn ReadStore,
+    nodes: &'a NodeCache,
     height: u64,
     state_root: Hash,
-) -> Result<AlphaSupply, OpenError> {
-    let key = StateKey::Supply.encode();
-    let leaf = state::leaf_proof(store, nodes, height, &key)?;
-    let missing = || OpenError::Corrupt("the supply leaf is missing".to_owned());
-    let leaf = leaf.ok_or_else(missing)?;
-    let value = leaf.value.ok_or_else(missing)?;
-    adnet_common::state_proof::alpha::verify(&state_root, &key, Some(&value), &leaf.proof)
-        .map_err(|e| OpenError::Corrupt(format!("the supply leaf: {e}")))?;
-    let supply = AlphaSupply::decode(&value).map_err(|e| corrupt("the supply leaf", &e))?;
-    if !supply.holds() {
-        return Err(OpenError::Corrupt(format!(
-            "the supply equation fails: {supply:?}"
-        )));
+}
+
+impl Tree<'_> {
+    /// A leaf that is there since genesis, proved under the root.
+    fn leaf(&self, key: &StateKey) -> Result<Vec<u8>, OpenError> {
+        let missing = || OpenError::Corrupt(format!("the leaf {key:?} is missing"));
+        let encoded = key.encode();
+        let leaf = state::leaf_proof(self.store, self.nodes, self.height, &encoded)?;
+        let leaf = leaf.ok_or_else(missing)?;
+        let value = leaf.value.ok_or_else(missing)?;
+        adnet_common::state_proof::alpha::verify(
+            &self.state_root,
+            &encoded,
+            Some(&value),
+            &leaf.proof,
+        )
+        .map_err(|e| OpenError::Corrupt(format!("the leaf {key:?}: {e}")))?;
+        Ok(value)
     }
-    Ok(supply)
+
+    fn supply(&self) -> Result<AlphaSupply, OpenError> {
+        let value = self.leaf(&StateKey::Supply)?;
+        let supply = AlphaSupply::decode(&value).map_err(|e| corrupt("the supply leaf", &e))?;
+        if !supply.holds() {
+            return Err(OpenError::Corrupt(format!(
+                "the supply equation fails: {supply:?}"
+            )));
+        }
+        Ok(supply)
+    }
+
+    fn set(&self, key: &StateKey) -> Result<SetFrom, OpenError> {
+        let value = self.leaf(key)?;
+        SetFrom::decode(&value).map_err(|e| corrupt("a leaf of the validators", &e))
+    }
 }
 
 /// Calls `each` with the identifier and the value of every leaf of one kind.

@@ -9,9 +9,12 @@
 
 use crate::attestation::{Attestation, OutboundMessage};
 use crate::chain_id::ChainId;
+use crate::consensus::ValidatorSet;
 use crate::genesis::Genesis;
 use crate::hash::Hash;
+use crate::keys::PublicKey;
 use crate::store::{ReadStore, StoreError, Write};
+use crate::validators::Validators;
 use std::sync::Arc;
 
 /// A semantically valid transaction, with what the mempool has to know of it.
@@ -60,12 +63,16 @@ pub struct BlockContext {
     pub time_ms: u64,
     pub parent: Hash,
     pub proposer: [u8; 32],
+    /// Validators that the block's evidence proves to have signed twice, in order of their keys.
+    pub equivocators: Vec<PublicKey>,
 }
 
 /// What executing a body leads to.
 pub struct Executed<P> {
     pub state_root: Hash,
     pub outbox: Vec<OutboundMessage>,
+    /// Who decides the next height. Where it is another set, the last message of the outbox says so.
+    pub next_validators: Arc<ValidatorSet>,
     /// State, transactions, receipts: everything of the application in the block's batch.
     pub writes: Vec<Write>,
     pub pending: P,
@@ -165,6 +172,9 @@ pub trait Application: Sized + Send + 'static {
 
     /// Sequence of the last attestation of the other chain that the committed state has consumed.
     fn last_consumed(&self) -> u64;
+
+    /// What the committed state says of the validators of both chains.
+    fn validators(&self) -> &Arc<Validators>;
 
     /// Proves `key` (or its absence) against the committed state root: for state queries of the
     /// other chain. The format is the chain's own; `light_client` verifies it.

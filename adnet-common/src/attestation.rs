@@ -6,14 +6,21 @@
 
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::consensus::EncodedSet;
 use crate::hash::Hash;
 use crate::header::Header;
+use crate::keys::PublicKey;
 use crate::merkle;
 
 /// Version of [`Attestation`] and [`FinalityProof`] on the wire.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Messages of one block at most.
 pub const MAX_OUTBOX: usize = 4096;
+/// Messages that a block's transactions may send: the last place is for a change of the validators.
+pub const MAX_TX_OUTBOX: usize = MAX_OUTBOX - 1;
+/// Validators that one message tombstones at most: one per message and piece of evidence that a
+/// block may hold, which `block` asserts.
+pub const MAX_TOMBSTONED: usize = 4160;
 /// A commit certificate of 256 validators takes about 25 kB.
 pub const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
 
@@ -30,14 +37,26 @@ pub enum Payload {
         recipient: [u8; 32],
         amount_units: u64,
     },
+    /// Delta → Alpha: these are the validators from the next height on, and those are tombstoned now.
+    /// `set` is the one that the header of the message's block names as the next.
+    ValidatorSet {
+        set: EncodedSet,
+        tombstoned: Vec<PublicKey>,
+    },
+    /// Alpha → Delta: a block has proved that this validator signed twice.
+    Misbehaviour { validator: PublicKey },
+    /// Alpha → Delta: these are Alpha's validators from the next height on, as Delta has told it.
+    Adopted { set: EncodedSet },
 }
 
 impl Payload {
     /// The chain that may send this kind.
     pub fn from(&self) -> ChainId {
         match self {
-            Payload::Lock { .. } => ChainId::Alpha,
-            Payload::Unlock { .. } => ChainId::Delta,
+            Payload::Lock { .. } | Payload::Misbehaviour { .. } | Payload::Adopted { .. } => {
+                ChainId::Alpha
+            }
+            Payload::Unlock { .. } | Payload::ValidatorSet { .. } => ChainId::Delta,
         }
     }
 
@@ -45,14 +64,29 @@ impl Payload {
         match self {
             Payload::Lock { .. } => "lock",
             Payload::Unlock { .. } => "unlock",
+            Payload::ValidatorSet { .. } => "validator_set",
+            Payload::Misbehaviour { .. } => "misbehaviour",
+            Payload::Adopted { .. } => "validators_adopted",
         }
     }
 
-    pub fn amount_units(&self) -> u64 {
+    /// What crosses between the chains, if it is money at all.
+    pub fn amount_units(&self) -> Option<u64> {
         match self {
             Payload::Lock { amount_units, .. } | Payload::Unlock { amount_units, .. } => {
-                *amount_units
+                Some(*amount_units)
             }
+            Payload::ValidatorSet { .. }
+            | Payload::Misbehaviour { .. }
+            | Payload::Adopted { .. } => None,
+        }
+    }
+
+    /// The set that decides the sender's heights after the message's.
+    pub fn next_set(&self) -> Option<&EncodedSet> {
+        match self {
+            Payload::ValidatorSet { set, .. } | Payload::Adopted { set } => Some(set),
+            Payload::Lock { .. } | Payload::Unlock { .. } | Payload::Misbehaviour { .. } => None,
         }
     }
 
@@ -66,6 +100,17 @@ impl Payload {
                 recipient,
                 amount_units,
             } => w.u8(2).raw(recipient).u64(*amount_units),
+            Payload::ValidatorSet { set, tombstoned } => {
+                set.encode_into(w.u8(3));
+                w.list(tombstoned, |w, key| {
+                    w.raw(&key.0);
+                })
+            }
+            Payload::Misbehaviour { validator } => w.u8(4).raw(&validator.0),
+            Payload::Adopted { set } => {
+                set.encode_into(w.u8(5));
+                w
+            }
         };
     }
 
@@ -79,7 +124,22 @@ impl Payload {
                 recipient: r.array("unlock recipient")?,
                 amount_units: r.u64("unlock amount")?,
             }),
-            _ => Err(r.invalid("attestation kind", "neither lock (1) nor unlock (2)")),
+            3 => Ok(Payload::ValidatorSet {
+                set: EncodedSet::decode_from(r)?,
+                tombstoned: r.list("tombstoned validators", MAX_TOMBSTONED, |r| {
+                    r.array("tombstoned validator").map(PublicKey)
+                })?,
+            }),
+            4 => Ok(Payload::Misbehaviour {
+                validator: PublicKey(r.array("misbehaving validator")?),
+            }),
+            5 => Ok(Payload::Adopted {
+                set: EncodedSet::decode_from(r)?,
+            }),
+            _ => Err(r.invalid(
+                "attestation kind",
+                "not lock (1), unlock (2), validator_set (3), misbehaviour (4), validators_adopted (5)",
+            )),
         }
     }
 }
@@ -192,7 +252,7 @@ impl Attestation {
 
     pub fn decode_from(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         if r.u16("attestation version")? != VERSION {
-            return Err(r.invalid("attestation version", "this node knows version 1"));
+            return Err(r.invalid("attestation version", "this node knows version 2"));
         }
         let from = ChainId::from_byte(r.u8("attestation chain")?);
         let from = from.ok_or_else(|| r.invalid("attestation chain", "unknown chain"))?;
@@ -221,6 +281,8 @@ impl Attestation {
 pub struct FinalityProof {
     pub header: Header,
     pub certificate: Vec<u8>,
+    /// The validators of the next height, where they are others than those who decided this block.
+    pub next_set: Option<EncodedSet>,
 }
 
 impl FinalityProof {
@@ -234,6 +296,12 @@ impl FinalityProof {
         w.u16(VERSION);
         self.header.encode_into(w);
         w.bytes(&self.certificate);
+        match &self.next_set {
+            None => {
+                w.u8(0);
+            }
+            Some(set) => set.encode_into(w.u8(1)),
+        }
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -245,11 +313,19 @@ impl FinalityProof {
 
     pub fn decode_from(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         if r.u16("finality proof version")? != VERSION {
-            return Err(r.invalid("finality proof version", "this node knows version 1"));
+            return Err(r.invalid("finality proof version", "this node knows version 2"));
         }
         Ok(Self {
             header: Header::decode_from(r)?,
             certificate: r.bytes("certificate", MAX_CERTIFICATE_BYTES)?.to_vec(),
+            next_set: match r.u8("next set")? {
+                0 => None,
+                1 => Some(EncodedSet::decode_from(r)?),
+                _ => return Err(r.invalid("next set", "neither absent (0) nor present (1)")),
+            },
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

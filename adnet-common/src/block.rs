@@ -3,7 +3,7 @@
 //! The header is made after execution: it holds the state root that the body leads to. A block's
 //! hash is its header's hash, and that hash is the value that consensus decides.
 
-use crate::attestation::{Attestation, FinalityProof};
+use crate::attestation::{Attestation, FinalityProof, MAX_TOMBSTONED};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
 use crate::merkle;
@@ -21,6 +21,8 @@ pub const MAX_INBOX: usize = 4096;
 /// Evidence entries of one block at most.
 pub const MAX_EVIDENCE: usize = 64;
 const MAX_EVIDENCE_BYTES: usize = 1024;
+
+const _: () = assert!(MAX_INBOX + MAX_EVIDENCE <= MAX_TOMBSTONED);
 
 /// Attestations that a block takes in, with the proofs that they are final on their chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,16 +2,17 @@
 //!
 //! Keys of a chain's blocks family: `h` + height → block and certificate, `x` + block hash → height,
 //! `tip` → height of the last committed block, `e` + slot of an equivocation → height of the block that
-//! proves it. Keys of the shared attestations: chain byte + `s` +
+//! proves it, `v` + height → the validator set that decides from that height on. Keys of the shared attestations: chain byte + `s` +
 //! sequence → attestation, chain byte + `i` + id → sequence. All numbers are big-endian.
 
-use crate::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
+use crate::attestation::{Attestation, FinalityProof, MAX_CERTIFICATE_BYTES};
 use crate::block::{Block, MAX_BODY_BYTES};
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::consensus::{Equivocation, EquivocationSlot};
+use crate::consensus::{EncodedSet, Equivocation, EquivocationSlot, ValidatorSet};
 use crate::hash::Hash;
 use crate::store::{Family, Part, ReadStore, Scan, StoreError, Write};
+use crate::validators::SetFrom;
 
 /// A decided block with the encoded commit certificate (empty for the genesis block).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,62 @@ pub fn evidence_at(
     bytes
         .map(|b| number(&b, "a proved equivocation"))
         .transpose()
+}
+
+fn validators_key(first_height: u64) -> Vec<u8> {
+    [b"v".as_slice(), &first_height.to_be_bytes()].concat()
+}
+
+/// The write that records who decides from a height on: in the batch of the block before it.
+pub fn validators_write(chain: ChainId, from: &SetFrom) -> Write {
+    let (family, key) = (Family::of(chain, Part::Blocks), validators_key(from.height));
+    Write::put(family, key, from.set.encode())
+}
+
+/// The set that decides `height`, if any block up to the one before it has said.
+pub fn validators_at(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    height: u64,
+) -> Result<Option<ValidatorSet>, LedgerError> {
+    let mut to = validators_key(height);
+    to.push(0); // The end is exclusive.
+    let page = store.scan(&Scan {
+        family: Family::of(chain, Part::Blocks),
+        from: validators_key(0),
+        to,
+        limit: 1,
+        reverse: true,
+    })?;
+    let set = page.entries.into_iter().next().map(|(_, bytes)| {
+        let what = || format!("the validator set of {chain} at height {height}");
+        ValidatorSet::decode(&bytes).map_err(|error| corrupt(what(), error))
+    });
+    set.transpose()
+}
+
+/// The proof that the block of `height` is final. `None` for the genesis block, which has no
+/// certificate, and for blocks that are not there.
+pub fn finality_proof(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    height: u64,
+) -> Result<Option<FinalityProof>, LedgerError> {
+    let block = block_at(store, chain, height)?;
+    let Some(CommittedBlock { block, certificate }) = block.filter(|_| height > 0) else {
+        return Ok(None);
+    };
+    let next = validators_key(height.saturating_add(1));
+    let next = store.get(Family::of(chain, Part::Blocks), &next)?;
+    let decode = |bytes: Vec<u8>| {
+        let set = ValidatorSet::decode(&bytes).map_err(|e| corrupt("a validator set", e))?;
+        Ok::<_, LedgerError>(EncodedSet::of(&set))
+    };
+    Ok(Some(FinalityProof {
+        header: block.header,
+        certificate,
+        next_set: next.map(decode).transpose()?,
+    }))
 }
 
 /// The writes that record the messages a block sends to the other chain.

@@ -29,4 +29,5 @@ pub mod node;
 pub mod state_proof;
 pub mod store;
 pub mod supply;
+pub mod validators;
 pub mod worker;

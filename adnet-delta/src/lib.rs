@@ -13,5 +13,6 @@ pub mod rules;
 pub mod state;
 pub mod transaction;
 pub mod tx;
+pub mod validators;
 
 pub use app::DeltaApp;

@@ -7,6 +7,7 @@
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -257,6 +258,15 @@ impl NodeState {
         why
     }
 
+    /// The chains that make no progress, each with why.
+    pub fn stalled_chains(&self) -> BTreeMap<ChainId, String> {
+        let now = Instant::now();
+        let stalled = |(plan, state): (ChainPlan, ChainState)| {
+            stalled_since(&plan, &state, self.started, now).map(|why| (plan.chain, why))
+        };
+        self.chains().into_iter().filter_map(stalled).collect()
+    }
+
     fn change(&self, chain: ChainId, change: impl FnOnce(&mut ChainState)) {
         let wanted = self.chains.iter().find(|c| c.plan.chain == chain);
         let wanted = wanted.expect("the supervisor runs only the chains that it planned");
@@ -281,11 +291,27 @@ fn stalled(plan: &ChainPlan, state: &ChainState, now: Instant) -> Option<String>
         return Some(format!("{chain}: no block yet since the node started"));
     };
     let silent = now.saturating_duration_since(last_block);
-    let bound = plan
-        .block_interval
-        .saturating_mul(STALL_INTERVALS)
-        .max(STALL_MIN);
+    (silent > stall_bound(plan))
+        .then(|| format!("{chain}: no block for {:.1} s", silent.as_secs_f64()))
+}
+
+/// Why a chain stands still: three intervals without a block, also from the start of the node on.
+/// (A node that has just started is not ready yet, but nothing is wrong with it.)
+fn stalled_since(
+    plan: &ChainPlan,
+    state: &ChainState,
+    started: Instant,
+    now: Instant,
+) -> Option<String> {
+    let from = state.last_block.unwrap_or(started);
+    let silent = now.saturating_duration_since(from);
+    let (chain, bound) = (plan.chain, stall_bound(plan));
     (silent > bound).then(|| format!("{chain}: no block for {:.1} s", silent.as_secs_f64()))
+}
+
+fn stall_bound(plan: &ChainPlan) -> Duration {
+    let bound = plan.block_interval.saturating_mul(STALL_INTERVALS);
+    bound.max(STALL_MIN)
 }
 
 /// Milliseconds since the UNIX epoch, for people and reports.
@@ -347,6 +373,21 @@ mod tests {
             "the node is stopping",
         ];
         assert_eq!(node.not_ready(), why);
+    }
+
+    #[test]
+    fn the_alarm_counts_from_the_start_where_no_block_ever_came() {
+        let started = Instant::now();
+        let plan = plan(ChainId::Alpha);
+        let at = |secs| started + Duration::from_secs(secs);
+        assert_eq!(stalled_since(&plan, &ChainState::NEW, started, at(9)), None);
+        let why = stalled_since(&plan, &ChainState::NEW, started, at(10));
+        assert_eq!(why.as_deref(), Some("alpha: no block for 10.0 s"));
+        let state = ChainState {
+            last_block: Some(at(10)),
+            ..ChainState::NEW
+        };
+        assert_eq!(stalled_since(&plan, &state, started, at(19)), None);
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn worker_rings(chain: ChainId) -> [RingPlan; 8] {
         ring(Link::Query, w, s, 256 * KIB),
         ring(Link::Query, s, w, 2 * MIB),
         ring(Link::Control, w, s, MIB),
-        ring(Link::Control, s, w, 64 * KIB),
+        ring(Link::Control, s, w, 512 * KIB),
         ring(Link::Network, w, s, 2 * MIB),
         ring(Link::Network, s, w, 2 * MIB),
     ]

@@ -148,6 +148,7 @@ fn start_once() -> Duration {
     ] {
         command.args(["--set", &format!("{key}={address}")]);
     }
+    command.args(["--set", "network.discovery=false"]);
     let began = Instant::now();
     let _node = Started(command.spawn().expect("the binary runs"));
     for address in [alpha, delta] {

@@ -27,6 +27,7 @@ use adnet_common::keys::PublicKey;
 use adnet_common::light_client::LightClient;
 use adnet_common::messages::{AttestationMsg, FinalityMsg, Message, SCHEMA_HASH};
 use adnet_common::node::Exchange;
+use adnet_common::validators::SetFrom;
 use adnet_common::worker::clock::monotonic_ns;
 use adnet_shm::{BACKSTOP, Consumer, Producer, RingExpect, RingSpec, Segment};
 use ed25519_consensus::SigningKey;
@@ -124,6 +125,7 @@ fn block(height: u64) -> (FinalityProof, Attestation) {
     let proof = FinalityProof {
         header,
         certificate: certificate.encode(),
+        next_set: None,
     };
     (proof, attestation)
 }
@@ -274,7 +276,12 @@ struct Inbox {
 impl Inbox {
     fn new() -> Inbox {
         Inbox {
-            light: LightClient::new(ChainId::Alpha, NETWORK_ID, GENESIS, validators()),
+            light: LightClient::new(
+                ChainId::Alpha,
+                NETWORK_ID,
+                GENESIS,
+                &SetFrom::new(1, validators()),
+            ),
             proofs: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }

@@ -1,5 +1,6 @@
 //! What the tests of the whole node share.
 
+pub mod cluster;
 pub mod harness;
 pub mod hostile;
 pub mod sim;

@@ -51,6 +51,21 @@ fn supply(api: &Api) -> Value {
     report
 }
 
+/// The validators that the API shows are those that the tip names.
+fn validators(api: &Api) {
+    let status = api.get("/v1/status").expect("it answers");
+    let shown = api.get("/v1/validators").expect("it answers");
+    assert_eq!(shown["from_height"], 1, "{shown}");
+    assert_eq!(shown["tombstones"], serde_json::json!([]), "{shown}");
+    assert_eq!(shown["validators"].as_array().map(Vec::len), Some(1));
+    let header = match status["chain"].as_str() {
+        Some("alpha") => format!("/v1/block/{}/header", status["height"]),
+        _ => format!("/v1/blocks/{}/header", status["height"]),
+    };
+    let header = api.get(&header).expect("it answers");
+    assert_eq!(shown["hash"], header["next_validators"], "{header}");
+}
+
 fn refusal<T: std::fmt::Debug>(answer: Result<T, Failure>) -> Failure {
     answer.expect_err("this must be refused")
 }
@@ -60,6 +75,7 @@ fn both_chains_make_blocks_and_the_node_tells_its_state() {
     let node = TestNode::start(Options::default());
     for api in [node.alpha(), node.delta()] {
         grows(&api, 3);
+        validators(&api);
         assert_eq!(api.text("/v1/health").expect("answers").0, 200);
     }
     let metrics = node.metrics();

@@ -14,8 +14,8 @@ use std::{
 
 use adnet_common::chain_id::ChainId;
 use adnet_supervisor::network::{
-    ChainNet, Class, Direction, Inbound, Network, NetworkConfig, NetworkError, PeerAddr, PeerId,
-    Receiver, Role,
+    Arrival, ChainNet, Class, Direction, Inbound, Limits, Network, NetworkConfig, NetworkError,
+    PeerAddr, PeerId, Receiver, Role, ValidatorKeys,
 };
 use prometheus::Registry;
 
@@ -37,7 +37,11 @@ struct Inbox(Arc<Mutex<Vec<Inbound>>>);
 impl Inbox {
     fn receiver(&self) -> Receiver {
         let inbox = self.0.clone();
-        Box::new(move |message| inbox.lock().unwrap().push(message))
+        Box::new(move |arrival| {
+            if let Arrival::Message(message) = arrival {
+                inbox.lock().unwrap().push(message);
+            }
+        })
     }
 
     fn of(&self, class: Class) -> Vec<Inbound> {
@@ -65,10 +69,17 @@ fn config(seed: u8) -> NetworkConfig {
     NetworkConfig {
         node_seed: [seed; 32],
         network_name: "quic-test".into(),
+        network_id: 1,
         genesis: [7; 32],
-        role: Role::Full,
+        validators: ValidatorKeys::default(),
         chains: Vec::new(),
-        max_peers_per_chain: 8,
+        limits: Limits {
+            peers_max: 8,
+            outbound_peers: 0,
+            ..Limits::default()
+        },
+        discovery: None,
+        store: None,
     }
 }
 
@@ -77,6 +88,7 @@ fn on(chain: ChainId, socket: UdpSocket, persistent_peers: Vec<PeerAddr>) -> Cha
         chain,
         socket,
         persistent_peers,
+        proof: None,
     }
 }
 
@@ -229,13 +241,13 @@ fn three_nodes_that_dial_each_other_end_with_one_link_per_pair() {
         let mark = vec![n as u8; 100];
         wait_for("a broadcast to both others", || {
             node.network
-                .broadcast(ChainId::Delta, Class::Transaction, mark.clone())
+                .broadcast(ChainId::Delta, Class::SyncRequest, mark.clone())
                 == 2
         });
     }
     wait_for("all broadcasts", || {
         nodes.iter().all(|node| {
-            let got = node.inbox.of(Class::Transaction);
+            let got = node.inbox.of(Class::SyncRequest);
             let mut marks: Vec<u8> = got.iter().map(|m| m.bytes[0]).collect();
             marks.sort();
             marks.dedup();
@@ -337,11 +349,12 @@ fn a_flood_stays_within_bounds_and_leaves_the_other_chain_alone() {
     let receiver: Receiver = {
         let (gate, received, delta_received) =
             (gate.clone(), received.clone(), delta_received.clone());
-        Box::new(move |message| match message.chain {
-            ChainId::Delta => {
+        Box::new(move |arrival| match arrival {
+            Arrival::Gossip(_) => {}
+            Arrival::Message(message) if message.chain == ChainId::Delta => {
                 delta_received.fetch_add(1, Ordering::Relaxed);
             }
-            ChainId::Alpha => {
+            Arrival::Message(_) => {
                 let (shut, opened) = &*gate;
                 let shut = shut.lock().unwrap();
                 drop(opened.wait_while(shut, |shut| *shut).unwrap());
@@ -366,9 +379,9 @@ fn a_flood_stays_within_bounds_and_leaves_the_other_chain_alone() {
     let client = Network::start(client, &registry, Box::new(|_| {})).unwrap();
     wait_for("both links", || server.peers().len() == 2);
 
-    // 200 MB of transactions and 400 MB of bodies, far above every bound, as fast as it goes.
+    // 200 MB of consensus messages and 400 MB of bodies, far above every bound, as fast as it goes.
     for n in 0..2000 {
-        client.broadcast(ChainId::Alpha, Class::Transaction, vec![1; 100_000]);
+        client.broadcast(ChainId::Alpha, Class::Consensus, vec![1; 100_000]);
         if n % 20 == 0 {
             client.broadcast(ChainId::Alpha, Class::Body, vec![2; 4_000_000]);
         }
@@ -380,7 +393,7 @@ fn a_flood_stays_within_bounds_and_leaves_the_other_chain_alone() {
             &[("class", class), ("cause", "queue_full")],
         )
     };
-    assert!(dropped("transaction") > 1000, "the queue is bounded");
+    assert!(dropped("consensus") > 1000, "the queue is bounded");
     assert!(dropped("body") > 50, "the queue is bounded");
     let delta_peer = [id_of(2)];
     for _ in 0..100 {
@@ -400,8 +413,8 @@ fn a_flood_stays_within_bounds_and_leaves_the_other_chain_alone() {
         "adnet_network_message_bytes_total",
         &[("chain", "alpha"), ("direction", "in")],
     );
-    let lanes: u64 = (36 + 8) << 20;
-    let under_way = (Class::Body.message_bytes_max() + Class::Transaction.message_bytes_max()) * 2;
+    let lanes: u64 = (36 + 16) << 20;
+    let under_way = (Class::Body.message_bytes_max() + Class::Consensus.message_bytes_max()) * 2;
     assert!(
         taken <= lanes + under_way as u64,
         "{taken} bytes were taken in"
@@ -440,7 +453,7 @@ fn shutdown_does_not_wait_for_a_stuck_receiver() {
     let a = Node::start(config(1), socket_a, vec![peer_address(id_of(2), address_b)]);
     wait_for("a message", || {
         a.network
-            .broadcast(ChainId::Delta, Class::Transaction, vec![1]);
+            .broadcast(ChainId::Delta, Class::Consensus, vec![1]);
         stuck.load(Ordering::Relaxed)
     });
     let begun = Instant::now();

@@ -202,6 +202,7 @@ fn refused(mut command: Command, arguments: &[&str]) -> (Option<i32>, String) {
         "metrics.listen=127.0.0.1:0",
         "alpha.p2p_listen=127.0.0.1:0",
         "delta.p2p_listen=127.0.0.1:0",
+        "network.discovery_listen=127.0.0.1:0",
     ] {
         command.args(["--set", setting]);
     }

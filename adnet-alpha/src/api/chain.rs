@@ -1,8 +1,8 @@
-//! Routes about the chain as a whole: status, health, version, supply.
+//! Routes about the chain as a whole: status, health, version, validators, supply.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adnet_common::api::{ApiError, ApiResult, ok};
+use adnet_common::api::{ApiError, ApiResult, ValidatorsBody, ok};
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
 use adnet_common::supply::{AlphaSupply, DELTA_SUPPLY_KEY, DeltaSupply, SupplyReport};
@@ -110,6 +110,17 @@ pub(super) async fn version(State(api): State<Api>) -> ApiResult {
         governor_threshold: rules.governor_threshold,
         governors: rules.governors.iter().copied().collect(),
     }))
+}
+
+pub(super) async fn validators(State(api): State<Api>) -> ApiResult {
+    let snapshot = api.snapshot();
+    let height = snapshot.status.height;
+    Ok(ok(ValidatorsBody::new(height, &snapshot.view.validators)))
+}
+
+/// Who is linked to this node on this chain.
+pub(super) async fn peers(State(api): State<Api>) -> ApiResult {
+    Ok(ok(&*api.chain.peers()))
 }
 
 pub(super) async fn supply(State(api): State<Api>) -> ApiResult {

@@ -74,6 +74,8 @@ fn routes() -> ApiRoutes<Api> {
         .get("/v1/health", chain::health)
         .get("/v1/version", chain::version)
         .get("/v1/supply", chain::supply)
+        .get("/v1/validators", chain::validators)
+        .get("/v1/peers", chain::peers)
         .get("/v1/block/latest", blocks::latest)
         .get("/v1/block/range", blocks::range)
         .get("/v1/block/hash/{hash}", blocks::by_hash)

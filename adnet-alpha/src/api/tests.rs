@@ -401,6 +401,14 @@ async fn the_chain_speaks_of_itself() {
         (&supply["holds"], &supply["locks_in_flight_units"]),
         (&json!(true), &json!(60))
     );
+    let validators = api.get("/v1/validators").await;
+    assert_eq!(validators["from_height"], json!(1));
+    assert_eq!(validators["tombstones"], json!([]));
+    let [only] = &api.chain.genesis.validators[..] else {
+        panic!("the development genesis has one validator")
+    };
+    let member = json!({"public_key": only.public_key, "power": only.power});
+    assert_eq!(validators["validators"], json!([member]));
     let sent = api.get("/v1/attestations/1").await;
     assert_eq!(
         (&sent["kind"], &sent["recipient"]),

@@ -5,11 +5,15 @@
 //! broken and the process must not go on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use adnet_common::application::{InvalidBlock, VerifiedTx};
-use adnet_common::attestation::{Attestation, MAX_OUTBOX, OutboundMessage, Payload};
+use adnet_common::attestation::{Attestation, MAX_TX_OUTBOX, OutboundMessage, Payload};
+use adnet_common::consensus::EncodedSet;
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::supply::AlphaSupply;
+use adnet_common::validators::Validators;
 
 use super::{Account, BurnRecord, Committed, LockRecord, MintRecord, StateKey, UnlockRecord};
 use crate::refusal::Refusal;
@@ -27,6 +31,8 @@ pub struct Draft<'a> {
     records: BTreeMap<StateKey, Vec<u8>>,
     outbox: Vec<OutboundMessage>,
     supply: AlphaSupply,
+    validators: Arc<Validators>,
+    reported: BTreeSet<PublicKey>,
 }
 
 /// What a block has changed.
@@ -34,6 +40,8 @@ pub struct Changes {
     pub accounts: BTreeMap<[u8; 32], Account>,
     pub orders: BTreeSet<u64>,
     pub supply: AlphaSupply,
+    pub validators: Arc<Validators>,
+    pub reported: BTreeSet<PublicKey>,
     pub outbox: Vec<OutboundMessage>,
     /// All changed leaves.
     pub leaves: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -55,6 +63,8 @@ impl<'a> Draft<'a> {
             records: BTreeMap::new(),
             outbox: Vec::new(),
             supply: committed.supply,
+            validators: Arc::clone(&committed.validators),
+            reported: BTreeSet::new(),
         }
     }
 
@@ -144,7 +154,7 @@ impl<'a> Draft<'a> {
                 self.records.insert(StateKey::Burn(tx.id), record.encode());
             }
             Function::Lock(f) => {
-                if self.outbox.len() >= MAX_OUTBOX {
+                if self.outbox.len() >= MAX_TX_OUTBOX {
                     return Err(Refusal::OutboxFull);
                 }
                 self.pay(&f.sender, f.amount_units, fee_units);
@@ -156,7 +166,12 @@ impl<'a> Draft<'a> {
                     recipient: f.recipient,
                     amount_units: f.amount_units,
                 };
-                self.send(f.recipient, f.amount_units, &record);
+                let sequence = self.send(Payload::Lock {
+                    recipient: f.recipient,
+                    amount_units: f.amount_units,
+                });
+                self.records
+                    .insert(StateKey::Lock(sequence), record.encode());
             }
             Function::Mint(order) => self.mint(order, fee_units, tx.id),
         }
@@ -181,20 +196,28 @@ impl<'a> Draft<'a> {
             .insert(StateKey::Mint(order.order_nonce), record.encode());
     }
 
-    /// Releases AX for an attested burn of sAX on Delta. Certificate and path are proved already.
+    /// Tells Delta of those whom the block proves to have signed twice, each once for ever. Comes
+    /// before everything else in a block.
+    pub fn report(&mut self, equivocators: &[PublicKey]) {
+        for validator in equivocators {
+            let is_known = self.committed.reported.contains(validator)
+                || self.validators.tombstones.contains_key(validator);
+            if is_known || !self.reported.insert(*validator) {
+                continue;
+            }
+            let key = StateKey::Misbehaviour(*validator);
+            self.records.insert(key, self.height.to_be_bytes().to_vec());
+            let validator = *validator;
+            self.send(Payload::Misbehaviour { validator });
+        }
+    }
+
+    /// Does what a message of Delta says. Certificate and path are proved already.
     ///
     /// # Errors
-    /// Not the next message, not an unlock, or more than the lock pool holds.
-    pub fn unlock(&mut self, attestation: &Attestation) -> Result<(), InvalidBlock> {
+    /// Not the next message, not of a kind for Alpha, or one that the state does not allow.
+    pub fn consume(&mut self, attestation: &Attestation) -> Result<(), InvalidBlock> {
         let message = &attestation.message;
-        let Payload::Unlock {
-            recipient,
-            amount_units,
-        } = message.payload
-        else {
-            let why = format!("Alpha consumes no {}", message.payload.kind_name());
-            return Err(InvalidBlock::new("WRONG_ATTESTATION_KIND", why));
-        };
         let next = self
             .supply
             .last_consumed
@@ -204,6 +227,30 @@ impl<'a> Draft<'a> {
             let why = format!("message {} where {next} is due", message.sequence);
             return Err(InvalidBlock::new("ATTESTATION_OUT_OF_ORDER", why));
         }
+        match &message.payload {
+            Payload::Unlock {
+                recipient,
+                amount_units,
+            } => self.unlock(attestation, *recipient, *amount_units)?,
+            Payload::ValidatorSet { set, tombstoned } => {
+                self.adopt(attestation.height, set, tombstoned)?;
+            }
+            other => {
+                let why = format!("Alpha consumes no {}", other.kind_name());
+                return Err(InvalidBlock::new("WRONG_ATTESTATION_KIND", why));
+            }
+        }
+        self.supply.last_consumed = next;
+        Ok(())
+    }
+
+    /// Releases AX for an attested burn of sAX on Delta.
+    fn unlock(
+        &mut self,
+        attestation: &Attestation,
+        recipient: [u8; 32],
+        amount_units: u64,
+    ) -> Result<(), InvalidBlock> {
         let locked_units = self
             .supply
             .locked_units()
@@ -212,7 +259,6 @@ impl<'a> Draft<'a> {
             let why = format!("{amount_units} units, the lock pool holds {locked_units}");
             return Err(InvalidBlock::new("LOCK_POOL_EXCEEDED", why));
         }
-        self.supply.last_consumed = next;
         add(&mut self.supply.released_total_units, amount_units);
         self.credit(&recipient, amount_units);
         let record = UnlockRecord {
@@ -221,7 +267,23 @@ impl<'a> Draft<'a> {
             recipient,
             amount_units,
         };
-        self.records.insert(StateKey::Unlock(next), record.encode());
+        let key = StateKey::Unlock(attestation.message.sequence);
+        self.records.insert(key, record.encode());
+        Ok(())
+    }
+
+    /// Takes over the validators that Delta has decreed in its block of `sibling_height`.
+    fn adopt(
+        &mut self,
+        sibling_height: u64,
+        set: &EncodedSet,
+        tombstoned: &[PublicKey],
+    ) -> Result<(), InvalidBlock> {
+        let set = set.open();
+        let set = set.map_err(|e| InvalidBlock::new("BAD_VALIDATOR_SET", e.to_string()))?;
+        let validators = Arc::make_mut(&mut self.validators);
+        validators.adopt(self.height, set.clone(), tombstoned);
+        validators.follow(sibling_height, set);
         Ok(())
     }
 
@@ -253,27 +315,51 @@ impl<'a> Draft<'a> {
         add(&mut self.supply.public_units, amount_units);
     }
 
-    fn send(&mut self, recipient: [u8; 20], amount_units: u64, record: &LockRecord) {
+    fn send(&mut self, payload: Payload) -> u64 {
         let sequence = self
             .supply
             .last_sent
             .checked_add(1)
             .expect("sequences stay below 2^64");
         self.supply.last_sent = sequence;
-        self.records
-            .insert(StateKey::Lock(sequence), record.encode());
-        let payload = Payload::Lock {
-            recipient,
-            amount_units,
-        };
         self.outbox.push(OutboundMessage { sequence, payload });
+        sequence
+    }
+
+    /// Says last of all that Alpha has other validators from the next height on.
+    fn announce_validators(&mut self) {
+        let (before, after) = (&self.committed.validators, &self.validators);
+        if after.own.set != before.own.set {
+            let set = EncodedSet::of(&after.own.set);
+            self.send(Payload::Adopted { set });
+        }
+    }
+
+    /// The leaves of the validators that the block has changed.
+    fn validator_leaves(&self) -> BTreeMap<StateKey, Vec<u8>> {
+        let (before, after) = (&self.committed.validators, &self.validators);
+        let is_new = |(key, _): &(&PublicKey, &u64)| !before.tombstones.contains_key(*key);
+        let tombstones = after.tombstones.iter().filter(is_new);
+        let mut leaves: BTreeMap<StateKey, Vec<u8>> = tombstones
+            .map(|(key, height)| (StateKey::Tombstone(*key), height.to_be_bytes().to_vec()))
+            .collect();
+        if after.own != before.own {
+            leaves.insert(StateKey::Validators, after.own.encode());
+        }
+        if after.sibling != before.sibling {
+            leaves.insert(StateKey::SiblingValidators, after.sibling.encode());
+        }
+        leaves
     }
 
     /// What the block comes to.
     ///
     /// # Panics
     /// If the supply equation does not hold: no rule can have allowed that.
-    pub fn finish(self) -> Changes {
+    pub fn finish(mut self) -> Changes {
+        self.announce_validators();
+        let validator_leaves = self.validator_leaves();
+        self.records.extend(validator_leaves);
         let supply = self.supply;
         assert!(
             supply.holds(),
@@ -293,6 +379,8 @@ impl<'a> Draft<'a> {
             accounts: self.accounts,
             orders: self.orders,
             supply,
+            validators: self.validators,
+            reported: self.reported,
             outbox: self.outbox,
             leaves,
         }

@@ -5,6 +5,7 @@
 
 use adnet_common::codec::{DecodeError, Reader, Writer};
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::supply::ALPHA_SUPPLY_KEY;
 
 /// Names a leaf.
@@ -22,6 +23,14 @@ pub enum StateKey {
     Lock(u64),
     /// A consumed unlock, by the sequence of Delta's message.
     Unlock(u64),
+    /// Who decides the next height, with the first height of that set.
+    Validators,
+    /// The same of Delta, as far as its consumed messages tell.
+    SiblingValidators,
+    /// A validator that may never vote again, with the height at which Alpha learned of it.
+    Tombstone(PublicKey),
+    /// A validator that Alpha has reported to Delta, with the height of the block that proves it guilty.
+    Misbehaviour(PublicKey),
 }
 
 pub const ACCOUNT_PREFIX: &[u8] = b"account/";
@@ -29,7 +38,11 @@ pub const MINT_PREFIX: &[u8] = b"mint/";
 const BURN_PREFIX: &[u8] = b"burn/";
 const LOCK_PREFIX: &[u8] = b"lock/";
 const UNLOCK_PREFIX: &[u8] = b"unlock/";
-/// The longest key: `account/` and 32 bytes.
+pub const VALIDATORS_KEY: &[u8] = b"validators";
+pub const SIBLING_VALIDATORS_KEY: &[u8] = b"sibling_validators";
+pub const TOMBSTONE_PREFIX: &[u8] = b"tombstone/";
+pub const MISBEHAVIOUR_PREFIX: &[u8] = b"misbehaviour/";
+/// No key is longer: `misbehaviour/` and 32 bytes have 45.
 pub const KEY_BYTES_MAX: usize = 64;
 
 impl StateKey {
@@ -42,6 +55,10 @@ impl StateKey {
             StateKey::Burn(tx) => [BURN_PREFIX, &tx.0].concat(),
             StateKey::Lock(sequence) => [LOCK_PREFIX, &sequence.to_be_bytes()].concat(),
             StateKey::Unlock(sequence) => [UNLOCK_PREFIX, &sequence.to_be_bytes()].concat(),
+            StateKey::Validators => VALIDATORS_KEY.to_vec(),
+            StateKey::SiblingValidators => SIBLING_VALIDATORS_KEY.to_vec(),
+            StateKey::Tombstone(key) => [TOMBSTONE_PREFIX, &key.0].concat(),
+            StateKey::Misbehaviour(key) => [MISBEHAVIOUR_PREFIX, &key.0].concat(),
         }
     }
 }

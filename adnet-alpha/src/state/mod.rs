@@ -7,29 +7,35 @@ mod store_keys;
 mod tree;
 
 pub use draft::{Changes, Draft};
-pub(crate) use leaves::{ACCOUNT_PREFIX, MINT_PREFIX};
+pub(crate) use leaves::{ACCOUNT_PREFIX, MINT_PREFIX, MISBEHAVIOUR_PREFIX, TOMBSTONE_PREFIX};
 pub use leaves::{Account, BurnRecord, LockRecord, MintRecord, StateKey, UnlockRecord};
 pub use node_cache::NodeCache;
 pub(crate) use store_keys::{decode_leaf, leaf_range};
 pub use tree::{KEPT_VERSIONS, Leaf, TreeUpdate, leaf_proof, root_at, update};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::supply::AlphaSupply;
+use adnet_common::validators::Validators;
 
-/// The committed state as execution needs it: all public accounts and the numbers of all executed
-/// mint orders, in memory (about 100 bytes per account), so that neither a check nor a block reads
-/// leaves from the store.
+/// The committed state as execution needs it: all public accounts, the numbers of all executed mint
+/// orders and the validators, in memory (about 100 bytes per account), so that neither a check nor a
+/// block reads leaves from the store.
 ///
 /// Invariant: equal to the leaves of the tree at `height`, whose root is `root`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub height: u64,
     pub root: Hash,
     pub accounts: BTreeMap<[u8; 32], Account>,
     pub executed_orders: BTreeSet<u64>,
     pub supply: AlphaSupply,
+    pub validators: Arc<Validators>,
+    /// Validators that Delta has been told of.
+    pub reported: BTreeSet<PublicKey>,
 }
 
 impl Committed {

@@ -29,6 +29,8 @@ pub struct Chain {
     /// State root of each height.
     pub roots: Vec<Hash>,
     pub outbox: Vec<OutboundMessage>,
+    /// Whom the next blocks prove to have signed twice.
+    pub equivocators: Vec<PublicKey>,
 }
 
 /// Three dev accounts come with the genesis; further ones are empty at first.
@@ -60,6 +62,7 @@ impl Chain {
             app,
             roots: vec![root],
             outbox: Vec::new(),
+            equivocators: Vec::new(),
         }
     }
 
@@ -143,6 +146,7 @@ impl Chain {
             time_ms: self.genesis.genesis_time_ms + height * 15_000,
             parent: Hash::ZERO,
             proposer: [0; 32],
+            equivocators: self.equivocators.clone(),
         }
     }
 

@@ -5,3 +5,4 @@ pub(crate) mod harness;
 mod history;
 mod random;
 mod refusals;
+mod validators;

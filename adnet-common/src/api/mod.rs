@@ -5,6 +5,7 @@
 //! routes with [`ApiRoutes`] and runs them with [`serve`], which bounds what a client can cost:
 //! connections, header and body bytes, request time and request rate.
 
+mod attestation;
 mod clients;
 mod envelope;
 mod evidence;
@@ -12,20 +13,25 @@ mod extract;
 mod guard;
 mod limits;
 mod metrics;
+mod peers;
 mod rate_limit;
 mod routes;
 mod serve;
 mod slots;
 mod stall;
+mod validators;
 
+pub use attestation::AttestationBody;
 pub use envelope::{ApiError, ApiResult, ok};
 pub use evidence::EvidenceBody;
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
+pub use peers::PeerReport;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
 pub use slots::Slots;
+pub use validators::ValidatorsBody;
 
 #[cfg(test)]
 mod tests;

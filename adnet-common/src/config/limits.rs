@@ -1,6 +1,9 @@
 //! The limits within which a configuration can work, and the rules between keys.
 
-use std::{net::SocketAddr, ops::RangeInclusive};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+};
 
 use super::{
     Loaded,
@@ -15,8 +18,17 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
+/// 300 bytes in base 64.
+const RECORD_TEXT_MAX: usize = 400;
+
 /// The range of every whole number. `CHAIN_LIMITS` holds for both chains.
-const LIMITS: [(&str, RangeInclusive<u64>); 7] = [
+const LIMITS: [(&str, RangeInclusive<u64>); 13] = [
+    ("network.max_peers", 1..=1_000),
+    ("network.outbound_peers", 1..=100),
+    ("network.outbound_per_subnet", 1..=100),
+    ("network.outbound_per_region", 1..=100),
+    ("network.max_per_address", 1..=1_000),
+    ("network.max_per_subnet", 1..=1_000),
     ("supervisor.shutdown_deadline_ms", 100..=600_000),
     ("supervisor.hang_warn_ms", 20..=600_000),
     ("supervisor.hang_kill_ms", 50..=600_000),
@@ -73,6 +85,22 @@ pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
             "must not be above mempool_max_txs",
         );
     }
+    let network = &config.network;
+    rule(
+        network.outbound_peers > network.max_peers,
+        "network.outbound_peers",
+        "must not be above network.max_peers",
+    );
+    rule(
+        network.max_per_subnet < network.max_per_address,
+        "network.max_per_subnet",
+        "must be at least network.max_per_address: a subnet is made of addresses",
+    );
+    rule(
+        !network.external_ip.is_empty() && network.external_ip.parse::<IpAddr>().is_err(),
+        "network.external_ip",
+        "is no IP address; leave it empty to learn it from peers",
+    );
     rule(
         config.node.data_dir.as_os_str().is_empty(),
         "node.data_dir",
@@ -98,7 +126,21 @@ fn peer_mistakes(loaded: &Loaded) -> Vec<ConfigError> {
             errors.push(error_at(loaded, key, problem));
         }
     }
+    let boot = config.network.boot_nodes.split(',').map(str::trim);
+    for record in boot.filter(|record| !record.is_empty() && !is_record(record)) {
+        let problem = format!("`{record}` is no node record: `enr:` and its text");
+        errors.push(error_at(loaded, "network.boot_nodes", problem));
+    }
     errors
+}
+
+/// The outer form of a node record; its signatures are checked when the node starts.
+fn is_record(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let inner = text.strip_prefix("enr:");
+    inner.is_some_and(|inner| {
+        !inner.is_empty() && inner.len() <= RECORD_TEXT_MAX && inner.bytes().all(plain)
+    })
 }
 
 fn is_peer(text: &str) -> bool {
@@ -147,13 +189,19 @@ fn port_clashes(loaded: &Loaded) -> Vec<ConfigError> {
         listeners.push(("delta.api_listen", config.delta.api_listen));
     }
     let mut errors = clashes_among(loaded, &listeners);
-    let peers = [
-        ("alpha.p2p_listen", config.alpha.p2p_listen),
-        ("delta.p2p_listen", config.delta.p2p_listen),
-    ];
-    if config.node.mode.runs_alpha() && config.node.mode.runs_delta() {
-        errors.extend(clashes_among(loaded, &peers)); // UDP ports, apart from the TCP ones
+    // UDP ports, apart from the TCP ones.
+    let mut peers = Vec::new();
+    if config.node.mode.runs_alpha() {
+        peers.push(("alpha.p2p_listen", config.alpha.p2p_listen));
     }
+    if config.node.mode.runs_delta() {
+        peers.push(("delta.p2p_listen", config.delta.p2p_listen));
+    }
+    if config.network.discovery {
+        let listen = config.network.discovery_listen;
+        peers.push(("network.discovery_listen", listen));
+    }
+    errors.extend(clashes_among(loaded, &peers));
     errors
 }
 

@@ -62,6 +62,8 @@ fn other_value(key: &str, default: &Value, step: i64) -> Value {
         _ if key.ends_with("persistent_peers") => {
             return Value::from(format!("{}@peer-{step}:4130", "ab".repeat(32)));
         }
+        "network.external_ip" => ["192.0.2.1", "192.0.2.2", "2001:db8::3"],
+        "network.boot_nodes" => ["enr:-one", "enr:-two,enr:-three", "enr:-four"],
         _ if key.ends_with("listen") => ["127.0.0.1:10001", "127.0.0.1:10002", "[::1]:10003"],
         _ => {
             return match default {
@@ -309,6 +311,10 @@ fn port_clashes_are_found_between_the_listeners_that_the_mode_starts() {
     assert_eq!(mistakes(apart), Vec::<String>::new());
     let peers = "[alpha]\np2p_listen = \"[::]:4131\"\n";
     assert_eq!(mistakes(peers).len(), 1);
+    let discovery = "[network]\ndiscovery_listen = \"127.0.0.1:4130\"\n";
+    assert_eq!(mistakes(discovery).len(), 1);
+    let without = format!("{discovery}discovery = false\n");
+    assert_eq!(mistakes(&without), Vec::<String>::new());
     // UDP and TCP ports do not clash.
     let other_protocol = "[alpha]\np2p_listen = \"127.0.0.1:3030\"\n";
     assert_eq!(mistakes(other_protocol), Vec::<String>::new());
@@ -324,6 +330,24 @@ fn each_wrong_peer_of_a_list_is_named() {
         found[0].ends_with("`x@host:1` is not of the form KEY@HOST:PORT"),
         "{}",
         found[0]
+    );
+}
+
+#[test]
+fn each_mistake_about_finding_peers_is_named() {
+    let found = mistakes(
+        "[network]\nboot_nodes = \"enr:-abc, enode:xyz\"\nexternal_ip = \"here\"\nmax_peers = 4\n",
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    let all = found.join("\n");
+    assert!(all.contains("`enode:xyz` is no node record"), "{all}");
+    assert!(
+        all.contains("network.external_ip = \"here\": is no IP address"),
+        "{all}"
+    );
+    assert!(
+        all.contains("network.outbound_peers = 8: must not be above"),
+        "{all}"
     );
 }
 

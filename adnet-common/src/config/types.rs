@@ -16,6 +16,7 @@ pub struct Config {
     pub log: LogConfig,
     pub alpha: ChainConfig,
     pub delta: ChainConfig,
+    pub network: NetworkConfig,
     pub metrics: MetricsConfig,
     pub supervisor: SupervisorConfig,
     pub store: StoreConfig,
@@ -118,6 +119,29 @@ pub struct ChainConfig {
     pub mempool_ttl_s: u64,
 }
 
+/// `[network]`: how peers are found, and how many of them there may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// All nodes belong to one operator: no limits by address, and loopback is a place to be.
+    pub private: bool,
+    pub discovery: bool,
+    /// UDP address of discovery, one for both chains.
+    pub discovery_listen: SocketAddr,
+    /// The address that peers are told; empty if they are to tell it us.
+    pub external_ip: String,
+    /// Node records (`enr:...`), separated by commas.
+    pub boot_nodes: String,
+    /// Peers per chain, beside configured ones and validators.
+    pub max_peers: u64,
+    /// How many of them this node chooses and dials itself.
+    pub outbound_peers: u64,
+    pub outbound_per_subnet: u64,
+    pub outbound_per_region: u64,
+    pub max_per_address: u64,
+    pub max_per_subnet: u64,
+}
+
 /// `[metrics]`: health, readiness and Prometheus metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,6 +187,19 @@ impl Default for Config {
                 api_rate_burst: 2_000,
                 mempool_max_per_sender: 256,
                 ..ChainConfig::with_ports(4030, 4131)
+            },
+            network: NetworkConfig {
+                private: false,
+                discovery: true,
+                discovery_listen: SocketAddr::from(([0, 0, 0, 0], 4132)),
+                external_ip: String::new(),
+                boot_nodes: String::new(),
+                max_peers: 64,
+                outbound_peers: 8,
+                outbound_per_subnet: 1,
+                outbound_per_region: 2,
+                max_per_address: 8,
+                max_per_subnet: 16,
             },
             metrics: MetricsConfig {
                 listen: loopback(9090),

@@ -186,7 +186,12 @@ impl Io {
                 self.decided = true;
                 self.pending.clear();
                 self.pending_bytes = 0;
-                self.push(Action::Commit { certificate });
+                // The engine adds the evidence: the core still has it in hand.
+                let evidence = Vec::new();
+                self.push(Action::Commit {
+                    certificate,
+                    evidence,
+                });
                 r.resume_with(())
             }
             Finalize(certificate, _, found, r) => {
@@ -283,12 +288,14 @@ impl Io {
         }
         if let Input::Proposal(p) = input {
             // The core has verified the proposal and keeps it: now its body is of use.
-            self.need(BlockRef {
+            let block = BlockRef {
                 height: p.message.height.0,
                 round: defined(p.message.round),
                 proposer: p.message.proposer,
                 hash: p.message.value,
-            });
+            };
+            // That a quorum has prevoted it there is for the core to see before it votes.
+            self.need(block, p.message.pol_round.is_nil());
         }
         let bytes = wal::encode(input).expect("the core logs inputs that have an encoding");
         if self.replayed.contains(&bytes) {
@@ -317,10 +324,10 @@ impl Io {
         }
     }
 
-    fn need(&mut self, block: BlockRef) {
+    fn need(&mut self, block: BlockRef, is_new: bool) {
         let is_own = self.validator == Some(block.proposer);
         if !is_own && self.needed.insert((block.round, block.hash)) {
-            self.push(Action::NeedBlock(block));
+            self.push(Action::NeedBlock { block, is_new });
         }
     }
 

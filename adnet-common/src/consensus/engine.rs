@@ -5,7 +5,8 @@ use super::context::{Ctx, Height, defined};
 use super::domain::Domain;
 use super::effects::{Io, SPILL_BYTES};
 use super::event::{Action, Event, HaltReason, Origin, TimeMs};
-use super::message::Inner;
+use super::evidence::Equivocation;
+use super::message::{Inner, Message};
 use super::sign::{PENDING_BYTES_MAX, Signer, WalEntry};
 use super::timeouts::Timeouts;
 use super::validators::{VALIDATORS_MAX, ValidatorSet};
@@ -13,7 +14,7 @@ use super::wal;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
 use arc_malachitebft_core_consensus::{
-    Error, Input, LocallyProposedValue, Params, ProposedValue, State, process,
+    Error, Input, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, State, process,
 };
 use arc_malachitebft_core_types::{
     Round, ThresholdParams, Timeout, Validity, ValueOrigin, ValuePayload, VoteExtensionPolicy,
@@ -30,7 +31,7 @@ const QUEUE_MAX: usize = 1024;
 const QUEUED_ENTRY_BYTES_MAX: usize = 192;
 
 // What may be pending at a signature: what the last step left, and either the queue of a height
-// that starts or the votes of one certificate.
+// that starts, or what came before the first one, or the votes of one certificate.
 const _: () = assert!(VALIDATORS_MAX < QUEUE_MAX);
 const _: () = assert!(SPILL_BYTES + QUEUE_MAX * QUEUED_ENTRY_BYTES_MAX <= PENDING_BYTES_MAX);
 
@@ -38,6 +39,9 @@ const _: () = assert!(SPILL_BYTES + QUEUE_MAX * QUEUED_ENTRY_BYTES_MAX <= PENDIN
 pub struct Engine {
     /// Made by the first `StartHeight`; nothing is processed before that.
     core: Option<State<Ctx>>,
+    /// What came before that: peers whose clocks are ahead have begun the height already, and they
+    /// do not say it again.
+    early: Vec<Message>,
     io: Io,
     /// Set for good by the first failure: the core may have stopped in mid-transition.
     halted: bool,
@@ -49,6 +53,7 @@ impl Engine {
         let io = Io::new(validator, domain, timeouts);
         Self {
             core: None,
+            early: Vec::new(),
             io,
             halted: false,
         }
@@ -63,7 +68,10 @@ impl Engine {
         }
         self.io.now_ms = now_ms;
         match self.handle(event, signer) {
-            Ok(()) => self.io.spill(),
+            Ok(()) => {
+                self.attach_evidence();
+                self.io.spill();
+            }
             Err(reason) => {
                 self.halted = true;
                 self.io.out.push(Action::Halt(reason));
@@ -71,6 +79,19 @@ impl Engine {
         }
         self.io.syncing = None;
         std::mem::take(&mut self.io.out)
+    }
+
+    /// A commit goes out with what the core has found of its height. Waiting for the end of the
+    /// height would leave that in memory alone for a whole block interval.
+    fn attach_evidence(&mut self) {
+        let is_commit = |action: &&mut Action| matches!(action, Action::Commit { .. });
+        let commit = self.io.out.iter_mut().find(is_commit);
+        if let (Some(Action::Commit { evidence, .. }), Some(core)) = (commit, &mut self.core) {
+            *evidence = Equivocation::collect(&MisbehaviorEvidence {
+                proposals: core.driver.take_proposal_evidence(),
+                votes: core.driver.take_vote_evidence(),
+            });
+        }
     }
 
     /// The open height and its round.
@@ -91,7 +112,14 @@ impl Engine {
                 validators,
                 wal,
             } => {
-                return self.start_height(height, validators, wal, signer);
+                self.start_height(height, validators, wal, signer)?;
+                return self.take_early(signer);
+            }
+            Event::Message(message) if self.core.is_none() => {
+                if self.early.len() < QUEUE_MAX {
+                    self.early.push(message);
+                }
+                return Ok(());
             }
             other => self.input(other),
         };
@@ -99,6 +127,16 @@ impl Engine {
             Some(input) => self.process(input, signer),
             None => Ok(()),
         }
+    }
+
+    /// Hands what came before the first height to the core.
+    fn take_early(&mut self, signer: &mut dyn Signer) -> Result<(), HaltReason> {
+        for message in std::mem::take(&mut self.early) {
+            if let Some(input) = self.input(Event::Message(message)) {
+                self.process(input, signer)?;
+            }
+        }
+        Ok(())
     }
 
     /// Turns an event into the core's input; `None` for what is late, early or unasked for.
@@ -273,7 +311,7 @@ impl Engine {
         let own_value = building.and_then(|round| own_values.get(&round).copied());
         self.io.out.retain(|action| match action {
             Action::BuildBlock { round, .. } => Some(*round) == building && own_value.is_none(),
-            Action::NeedBlock(block) => !judged.contains(&(block.round, block.hash)),
+            Action::NeedBlock { block, .. } => !judged.contains(&(block.round, block.hash)),
             _ => true,
         });
         if let (Some(round), Some(hash)) = (building, own_value) {

@@ -84,7 +84,12 @@ pub enum Action {
     /// A genuine proposal of the open height names this block: obtain the body, store it durably,
     /// judge it, answer [`Event::Block`] with [`Origin::Consensus`]. May name the same hash again
     /// for another round.
-    NeedBlock(BlockRef),
+    NeedBlock {
+        block: BlockRef,
+        /// Whether nobody has proposed it in an earlier round: a block that a quorum has prevoted
+        /// may be proposed again, by another validator and at a later time than its own.
+        is_new: bool,
+    },
     /// An older value is proposed again: send its body to all once more, for this round.
     Restream(BlockRef),
     /// The certificate is good. Check that the body hashes to it, store the body durably, answer
@@ -97,10 +102,14 @@ pub enum Action {
     },
     /// The peer has served a bad certificate: do not ask it again.
     RejectSynced(PeerId),
-    /// Decided. Commit block and certificate durably and atomically; the height's log ends here.
-    Commit { certificate: CommitCertificate },
+    /// Decided. Commit block and certificate durably and atomically; the height's log ends here. The
+    /// evidence that was found until now exists nowhere else: it belongs into the same write.
+    Commit {
+        certificate: CommitCertificate,
+        evidence: Vec<Equivocation>,
+    },
     /// The height is over, and the next one may be opened. The certificate may have gained
-    /// signatures since the commit. The evidence exists nowhere else: store it.
+    /// signatures since the commit. The evidence came after it and exists nowhere else: store it.
     Finalized {
         certificate: CommitCertificate,
         evidence: Vec<Equivocation>,

@@ -52,6 +52,7 @@ mod codec;
 mod context;
 mod domain;
 mod effects;
+mod encoded_set;
 mod engine;
 mod event;
 mod evidence;
@@ -64,11 +65,12 @@ mod validators;
 mod wal;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use block_ref::BlockRef;
 pub use certificate::{CertificateError, CommitCertificate, CommitSignature, verify_certificate};
 pub use domain::{Domain, SIGN_BYTES_MAX};
+pub use encoded_set::EncodedSet;
 pub use engine::Engine;
 pub use event::{Action, Event, HaltReason, Origin, PeerId, TimeMs, TimerId};
 pub use evidence::{Equivocation, EquivocationSlot, EvidenceError, Statement};

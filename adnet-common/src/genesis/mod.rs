@@ -12,6 +12,7 @@ mod validate;
 
 use serde::{Deserialize, Serialize};
 
+use crate::consensus::{ValidatorSet, ValidatorSetError};
 use crate::keys::{AlphaAddress, EvmAddress, PublicKey};
 
 pub use dev::{
@@ -152,6 +153,14 @@ impl Genesis {
     /// A sum above u64, which `validate` reports as well.
     pub fn supply(&self) -> Result<GenesisSupply, GenesisProblem> {
         validate::supply(self)
+    }
+
+    /// The validators of the first height of both chains.
+    ///
+    /// # Errors
+    /// A list that is no validator set, which `validate` reports as well.
+    pub fn validator_set(&self) -> Result<ValidatorSet, ValidatorSetError> {
+        ValidatorSet::new(self.validators.iter().map(|v| (v.public_key, v.power)))
     }
 
     /// Sum of all voting power. Valid genesis files keep three times this within u64.

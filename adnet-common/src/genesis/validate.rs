@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use crate::consensus::VALIDATORS_MAX;
 use crate::{
     block::{MAX_BODY_BYTES, MAX_INBOX, MAX_TX_BYTES, MAX_TXS},
     keys::PublicKey,
@@ -11,7 +12,6 @@ use super::{GENESIS_VERSION, Genesis, GenesisSupply};
 
 /// Validators, governors and the like per list, at most: the size of the largest committee that the
 /// consensus engine is measured with, with room to grow.
-const VALIDATORS_MAX: usize = 1_000;
 const GOVERNORS_MAX: usize = 100;
 const ACCOUNTS_MAX: usize = 200_000;
 

@@ -225,6 +225,13 @@ impl<T> Mempool<T> {
         self.reject(&gone);
     }
 
+    /// How long the transaction has waited.
+    pub fn waited_ms(&self, now_ms: u64, tx: &VerifiedTx<T>) -> Option<u64> {
+        let entry = self.senders.get(&tx.sender)?.txs.get(&tx.nonce)?;
+        let since_ms = entry.expires_ms.saturating_sub(self.limits.ttl_ms);
+        Some(now_ms.saturating_sub(since_ms))
+    }
+
     /// Up to `max_txs` transactions for a block, of at most `max_bytes` together.
     pub fn candidates(&self, max_txs: usize, max_bytes: usize) -> Vec<Arc<VerifiedTx<T>>> {
         ordering::by_fee(self.senders.values(), max_txs, max_bytes)

@@ -1,4 +1,4 @@
-//! Worker ↔ supervisor: readiness, progress, metrics, the request to stop.
+//! Worker ↔ supervisor: readiness, progress, validators, metrics, peers, the request to stop.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -21,6 +21,21 @@ pub struct ProgressMsg {
     pub mempool_txs: u64,
 }
 
+/// A member of a validator set.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MemberMsg {
+    pub key: [u8; 32],
+    pub power: u64,
+}
+
+/// Who decides the next heights: when a worker is ready, and whenever the set changes.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorsMsg {
+    /// The first height that this set decides.
+    pub from_height: u64,
+    pub members: Vec<MemberMsg>,
+}
+
 /// One metric family in the text format, without the role label.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct FamilyMsg {
@@ -33,6 +48,29 @@ pub struct FamilyMsg {
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct MetricsMsg {
     pub families: Vec<FamilyMsg>,
+}
+
+/// A linked peer of the worker's chain.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct LinkedPeer {
+    pub peer: [u8; 32],
+    /// `address:port`, as the connection has it now.
+    pub address: String,
+    /// The peer opened the connection.
+    pub is_inbound: bool,
+    pub is_validator: bool,
+    pub height: u64,
+    pub connected_unix_ms: u64,
+    pub round_trip_us: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub score: f64,
+}
+
+/// Supervisor → worker, every few seconds: who its peers are, for its API.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct PeersMsg {
+    pub peers: Vec<LinkedPeer>,
 }
 
 /// Supervisor → worker: stop accepting, drain, exit.

@@ -10,8 +10,11 @@ mod network;
 mod store;
 
 pub use attest::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
-pub use control::{FamilyMsg, MetricsMsg, ProgressMsg, ReadyMsg, StopMsg};
-pub use network::{NetworkInMsg, NetworkOutMsg, PeerMsg};
+pub use control::{
+    FamilyMsg, LinkedPeer, MemberMsg, MetricsMsg, PeersMsg, ProgressMsg, ReadyMsg, StopMsg,
+    ValidatorsMsg,
+};
+pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
     SyncMsg, WalMsg,
@@ -118,10 +121,15 @@ messages! {
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,
+    23 => GossipOutMsg,
+    24 => GossipInMsg,
+    25 => VerdictMsg,
     30 => ReadyMsg,
     31 => ProgressMsg,
     32 => MetricsMsg,
     33 => StopMsg,
+    34 => PeersMsg,
+    35 => ValidatorsMsg,
     40 => FinalityMsg,
     41 => AttestationMsg,
     42 => QueryMsg,

@@ -18,6 +18,31 @@ pub struct NetworkInMsg {
     pub bytes: Vec<u8>,
 }
 
+/// For everybody, by a topic.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct GossipOutMsg {
+    pub topic: u8,
+    pub bytes: Vec<u8>,
+}
+
+/// A peer has passed this on; it waits for a [`VerdictMsg`] with its id.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct GossipInMsg {
+    pub peer: [u8; 32],
+    pub topic: u8,
+    pub id: [u8; 20],
+    pub bytes: Vec<u8>,
+}
+
+/// What becomes of a gossiped message.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct VerdictMsg {
+    pub peer: [u8; 32],
+    pub topic: u8,
+    pub id: [u8; 20],
+    pub verdict: u8,
+}
+
 /// The worker's verdict: this peer did what no honest node does, or does rarely. `offence` is the
 /// number of a [`crate::node::Offence`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

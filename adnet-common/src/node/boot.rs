@@ -2,11 +2,12 @@
 
 use super::bodies::Bodies;
 use super::evidence::EvidencePool;
+use super::gossip::REMIND_EVERY_MS;
 use super::sibling::Sibling;
 use super::sync::Sync;
 use super::timers::{Timer, Timers};
 use super::{BlockLimits, Host, Node, NodeConfig, NodeFault, Queries};
-use crate::application::Application;
+use crate::application::{Application, OpenError};
 use crate::attestation::outbox_root;
 use crate::block::{Block, Body, Header, MAX_BODY_BYTES, MAX_INBOX, MAX_TXS};
 use crate::cadence::Cadence;
@@ -18,6 +19,7 @@ use crate::ledger::{self, CommittedBlock};
 use crate::light_client::LightClient;
 use crate::mempool::Mempool;
 use crate::store::CommitBatch;
+use crate::validators::Validators;
 use std::sync::Arc;
 
 /// A moved schedule may be this far ahead of our clock.
@@ -29,28 +31,36 @@ impl<A: Application> Node<A> {
     pub fn open(config: NodeConfig, now_ms: u64, host: &mut dyn Host) -> Result<Self, NodeFault> {
         let genesis = config.genesis;
         let genesis_hash = genesis.hash();
-        let keys = genesis.validators.iter().map(|v| (v.public_key, v.power));
-        let validators = ValidatorSet::new(keys).map_err(|e| NodeFault::Genesis(e.to_string()))?;
+        let validators = genesis.validator_set();
+        let validators = validators.map_err(|e| NodeFault::Genesis(e.to_string()))?;
         let tip = match ledger::tip_height(host, A::CHAIN)? {
             Some(height) => {
                 // The last run may have ended before it synced what it had fetched.
                 host.sync()?;
                 stored_block::<A>(host, height)?
             }
-            None => write_genesis::<A>(&genesis, genesis_hash, &validators, host)?,
+            None => write_genesis::<A>(&genesis, genesis_hash, validators, host)?,
         };
-        let header = tip.block.header;
+        let header = tip.header;
         let app = A::open(&genesis, host, header.height, header.state_root)?;
+        let validators = app.validators();
+        if validators.own.set.validators_hash() != header.next_validators {
+            let why = "the validators in the state are not those that the last header names";
+            return Err(OpenError::Corrupt(why.into()).into());
+        }
         let domain = Domain {
             network_id: genesis.network_id,
             chain: A::CHAIN,
             genesis: genesis_hash,
         };
+        // Nobody has decided the genesis block.
+        let tip_set = ledger::validators_at(host, A::CHAIN, header.height)?;
+        let tip_set = tip_set.map_or_else(|| Arc::clone(&validators.own.set), Arc::new);
         let light = LightClient::new(
             A::CHAIN.sibling(),
             genesis.network_id,
             genesis_hash,
-            validators.clone(),
+            &validators.sibling,
         );
         let (cadence, limits) = parameters(A::CHAIN, &genesis);
         let engine = Engine::new(config.validator, domain, config.timeouts);
@@ -58,9 +68,10 @@ impl<A: Application> Node<A> {
         let next = header.height + 1;
         timers.set(cadence.due(header.time_ms).max(now_ms), Timer::Open(next));
         timers.set(now_ms, Timer::Resume);
+        timers.set(now_ms.saturating_add(REMIND_EVERY_MS), Timer::Remind);
         timers.set(now_ms, Timer::Status);
         let is_alone =
-            matches!(validators.members(), [only] if Some(only.key()) == config.validator);
+            matches!(validators.own.set.members(), [only] if Some(only.key()) == config.validator);
         let sibling = Arc::new(Sibling::new(light, app.last_consumed()));
         Ok(Self {
             rules: A::rules(&genesis),
@@ -68,15 +79,16 @@ impl<A: Application> Node<A> {
             domain,
             evidence: EvidencePool::load(A::CHAIN, host)?,
             validator: config.validator,
-            validators,
             cadence,
             limits,
             app,
             engine,
             mempool: Mempool::new(config.mempool),
             tip_hash: header.hash(),
+            announced: header.height,
+            tip_proof: ledger::finality_proof(host, A::CHAIN, header.height)?,
+            tip_set,
             tip: header,
-            tip_certificate: tip.certificate,
             open: None,
             bodies: Bodies::default(),
             needed: Default::default(),
@@ -90,9 +102,10 @@ impl<A: Application> Node<A> {
     }
 }
 
-fn stored_block<A: Application>(host: &dyn Host, height: u64) -> Result<CommittedBlock, NodeFault> {
+fn stored_block<A: Application>(host: &dyn Host, height: u64) -> Result<Block, NodeFault> {
     let block = ledger::block_at(host, A::CHAIN, height)?;
-    Ok(block.expect("the tip is written in the batch of its block"))
+    let block = block.expect("the tip is written in the batch of its block");
+    Ok(block.block)
 }
 
 /// The first block: nobody proposed it, no certificate decided it, everybody computes it.
@@ -121,15 +134,17 @@ pub fn genesis_block<A: Application>(
 fn write_genesis<A: Application>(
     genesis: &Genesis,
     genesis_hash: Hash,
-    validators: &ValidatorSet,
+    validators: ValidatorSet,
     host: &mut dyn Host,
-) -> Result<CommittedBlock, NodeFault> {
-    let (block, mut writes) = genesis_block::<A>(genesis, genesis_hash, validators);
+) -> Result<Block, NodeFault> {
+    let (block, mut writes) = genesis_block::<A>(genesis, genesis_hash, &validators);
     let certificate = Vec::new();
     let committed = CommittedBlock { block, certificate };
     writes.extend(ledger::block_writes(A::CHAIN, &committed));
+    let from = Validators::genesis(validators).own;
+    writes.push(ledger::validators_write(A::CHAIN, &from));
     host.commit(CommitBatch { height: 0, writes })?;
-    Ok(committed)
+    Ok(committed.block)
 }
 
 fn parameters(chain: ChainId, genesis: &Genesis) -> (Cadence, BlockLimits) {

@@ -61,10 +61,10 @@ impl<A: Application> Node<A> {
                 }
             }
             Action::Relay(message) => self.pass_on(now_ms, &message, outputs),
-            Action::NeedBlock(block) => {
-                self.needed.insert(block);
+            Action::NeedBlock { block, is_new } => {
+                self.needed.insert(block, is_new);
                 events.extend(self.answer_needed(now_ms, host)?);
-                if self.needed.contains(&block) {
+                if self.needed.contains_key(&block) {
                     self.await_body(now_ms);
                 }
             }
@@ -78,7 +78,10 @@ impl<A: Application> Node<A> {
             Action::RejectSynced(peer) => {
                 self.blame(now_ms, peer, Offence::BadBlock, outputs);
             }
-            Action::Commit { certificate } => self.commit(now_ms, certificate, host, outputs)?,
+            Action::Commit {
+                certificate,
+                evidence,
+            } => self.commit(now_ms, certificate, evidence, host, outputs)?,
             Action::Finalized { evidence, .. } => {
                 self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
@@ -113,7 +116,7 @@ impl<A: Application> Node<A> {
         if !wal.is_empty() {
             tracing::info!(chain = %A::CHAIN, height, entries = wal.len(), "replaying the consensus log");
         }
-        let validators = self.validators.clone();
+        let validators = (*self.app.validators().own.set).clone();
         let start = Event::StartHeight {
             height,
             validators,
@@ -163,14 +166,15 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
     ) -> Result<Vec<Event>, NodeFault> {
         let here = |block: &BlockRef| self.bodies.known.contains_key(&block.hash);
-        let ready: Vec<BlockRef> = self.needed.iter().copied().filter(here).collect();
+        let ready: Vec<BlockRef> = self.needed.keys().copied().filter(here).collect();
         let mut events = Vec::with_capacity(ready.len());
         for block in ready {
-            self.needed.remove(&block);
+            let is_new = self.needed.remove(&block).expect("it was listed above");
             if block.height != self.tip.height + 1 {
                 continue;
             }
-            let valid = self.judge(now_ms, &block.hash, block.proposer.0, host)?;
+            let new_from = is_new.then_some(block.proposer.0);
+            let valid = self.judge(now_ms, &block.hash, new_from, host)?;
             let origin = Origin::Consensus;
             events.push(Event::Block {
                 block,

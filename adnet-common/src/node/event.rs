@@ -1,5 +1,6 @@
 //! What happens to a node, what it asks of the outside, and what can stop it.
 
+use super::gossip::{GossipId, Topic, Verdict};
 use crate::application::{Application, OpenError, StateProof};
 use crate::attestation::{Attestation, FinalityProof};
 use crate::consensus::{HaltReason, Signer};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// The public node key of a peer.
 pub type Peer = [u8; 32];
 
-/// The priority class of a network message; the number is its name on the rings and streams.
+/// The priority class of a message between two peers; the number is its name on the rings and streams.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
@@ -24,17 +25,14 @@ pub enum Class {
     SyncRequest = 3,
     /// Decided blocks with their certificates.
     SyncResponse = 4,
-    /// A signed transaction.
-    Transaction = 5,
 }
 
 impl Class {
-    pub const ALL: [Class; 5] = [
+    pub const ALL: [Class; 4] = [
         Class::Consensus,
         Class::Body,
         Class::SyncRequest,
         Class::SyncResponse,
-        Class::Transaction,
     ];
 
     pub fn from_byte(byte: u8) -> Option<Self> {
@@ -103,6 +101,13 @@ pub enum Input<A: Application> {
         class: Class,
         bytes: Vec<u8>,
     },
+    /// A peer has passed this on. The verdict follows in the same step, as [`Output::Verdict`].
+    Gossip {
+        peer: Peer,
+        topic: Topic,
+        id: GossipId,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
     Request(Request<A>),
 }
@@ -122,6 +127,18 @@ pub enum Output<A: Application> {
         class: Class,
         bytes: Vec<u8>,
     },
+    /// For everybody, from peer to peer.
+    Publish {
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
+    /// What becomes of a gossiped message that came from this peer.
+    Verdict {
+        peer: Peer,
+        topic: Topic,
+        id: GossipId,
+        verdict: Verdict,
+    },
     /// To all linked peers but these.
     Relay {
         except: Vec<Peer>,
@@ -139,6 +156,8 @@ pub enum Output<A: Application> {
     Committed {
         snapshot: Arc<Snapshot<A>>,
         blocks: usize,
+        /// In which round the last of them was decided; 0 where nothing went wrong.
+        round: u32,
         transactions: usize,
         /// Proofs in them that a validator has signed twice.
         equivocations: usize,

@@ -1,23 +1,24 @@
 //! Evidence of equivocation, on its way into a block.
 //!
-//! What the engine finds at the end of a height is stored at once, because it exists nowhere else.
-//! Whoever has it puts it into the next block that it proposes; every validator verifies both
-//! signatures, and that this slot of this validator was not proved before. A proof is on the chain
-//! for good. What it costs the validator is for a staking program to decide; here nobody loses
-//! anything yet.
+//! What the engine has found is stored in the batch of the block that ends the height, and what still
+//! comes in before the next one opens is stored then, because it exists nowhere else. Whoever has it
+//! puts it into the next block that it proposes; every validator verifies both signatures, that the
+//! accused was a validator of that height, and that this slot was not proved before. A proof is on the
+//! chain for good, and costs the validator its place: `validators` says how.
 //!
-//! Weak spot: what was found but not yet stored dies with the process. Every honest validator that
-//! saw both messages has it as well, so it is lost only if all of them die at that moment.
+//! Weak spot: what comes in after the decision dies with the process. Every honest validator that saw
+//! both messages has it as well, so it is lost only if all of them die at that moment.
 
 use super::{Host, Node, NodeFault};
 use crate::application::{Application, InvalidBlock};
 use crate::block::{Block, MAX_EVIDENCE};
 use crate::chain_id::ChainId;
-use crate::consensus::{Equivocation, EquivocationSlot};
+use crate::consensus::{Equivocation, EquivocationSlot, ValidatorSet};
 use crate::consensus_keys::{evidence_key, evidence_range};
+use crate::keys::PublicKey;
 use crate::ledger;
 use crate::store::{Family, Part, ReadStore, StoreError, Write, scan_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Evidence of a height that is further back than this many blocks is of no more use: 16 hours of
 /// Delta, 3.5 days of Alpha.
@@ -49,10 +50,16 @@ impl EvidencePool {
         Ok(pool)
     }
 
-    /// Encoded evidence for a block of this height, in its order.
-    pub fn for_block(&self, height: u64) -> Vec<Vec<u8>> {
+    /// Evidence for a block of this height, in its order.
+    pub fn for_block(&self, height: u64) -> Vec<Equivocation> {
         let fits = self.waiting.values().filter(|e| is_in_time(e, height));
-        fits.take(MAX_EVIDENCE).map(Equivocation::encode).collect()
+        fits.take(MAX_EVIDENCE).cloned().collect()
+    }
+
+    /// Keeps what is stored.
+    pub fn add(&mut self, stored: Vec<Equivocation>) {
+        self.waiting
+            .extend(stored.into_iter().map(|e| (e.slot(), e)));
     }
 
     /// Forgets what the block of `height` holds and what is too old after it. Returns the writes
@@ -77,6 +84,43 @@ fn is_in_time(evidence: &Equivocation, height: u64) -> bool {
     age.is_some_and(|age| (1..=EVIDENCE_MAX_AGE_BLOCKS).contains(&age))
 }
 
+/// The writes that keep evidence until a block holds it.
+pub(super) fn waiting_writes(chain: ChainId, found: &[Equivocation]) -> Vec<Write> {
+    let family = Family::of(chain, Part::Consensus);
+    let put = |e: &Equivocation| Write::put(family, evidence_key(&e.slot()), e.encode());
+    found.iter().map(put).collect()
+}
+
+/// Who is proved guilty, in order.
+pub(super) fn equivocators(proved: &[Equivocation]) -> Vec<PublicKey> {
+    let keys: BTreeSet<PublicKey> = proved.iter().map(|e| e.validator).collect();
+    keys.into_iter().collect()
+}
+
+/// The sets of the heights that some evidence is about, each read once.
+struct PastSets<'a> {
+    store: &'a dyn ReadStore,
+    chain: ChainId,
+    read: BTreeMap<u64, Option<ValidatorSet>>,
+}
+
+impl<'a> PastSets<'a> {
+    fn new(store: &'a dyn ReadStore, chain: ChainId) -> Self {
+        let read = BTreeMap::new();
+        Self { store, chain, read }
+    }
+
+    /// Whether `key` was a validator of `height`.
+    fn contains(&mut self, height: u64, key: &PublicKey) -> Result<bool, NodeFault> {
+        if !self.read.contains_key(&height) {
+            let set = ledger::validators_at(self.store, self.chain, height)?;
+            self.read.insert(height, set);
+        }
+        let set = self.read.get(&height).and_then(Option::as_ref);
+        Ok(set.is_some_and(|set| set.contains(key)))
+    }
+}
+
 /// The evidence of a block that was checked.
 pub(super) fn of_block(block: &Block) -> Vec<Equivocation> {
     let decoded = block.body.evidence.iter();
@@ -86,57 +130,74 @@ pub(super) fn of_block(block: &Block) -> Vec<Equivocation> {
 }
 
 impl<A: Application> Node<A> {
-    /// Stores what the engine has found, unless it is known or proved already.
+    /// Those of `found` that are genuine, and neither known nor proved already.
+    pub(super) fn sift_evidence(
+        &self,
+        found: Vec<Equivocation>,
+        store: &dyn ReadStore,
+    ) -> Result<Vec<Equivocation>, NodeFault> {
+        let mut sets = PastSets::new(store, A::CHAIN);
+        let mut new = BTreeMap::new();
+        for evidence in found {
+            let slot = evidence.slot();
+            let (validator, height, round) = (slot.validator, slot.height, slot.round);
+            let is_known = self.evidence.waiting.contains_key(&slot)
+                || new.contains_key(&slot)
+                || ledger::evidence_at(store, A::CHAIN, &slot)?.is_some();
+            if is_known || self.judge_evidence(&evidence, &mut sets)?.is_err() {
+                continue;
+            }
+            tracing::error!(chain = %A::CHAIN, %validator, height, round, step = ?slot.step, "a validator has signed twice");
+            new.insert(slot, evidence);
+        }
+        Ok(new.into_values().collect())
+    }
+
+    /// Stores what the engine has found since the decision, unless it is known or proved already.
     pub(super) fn keep_evidence(
         &mut self,
         found: Vec<Equivocation>,
         host: &mut dyn Host,
     ) -> Result<(), NodeFault> {
-        let family = Family::of(A::CHAIN, Part::Consensus);
-        for evidence in found {
-            let slot = evidence.slot();
-            let (validator, height, round) = (slot.validator, slot.height, slot.round);
-            let is_known = self.evidence.waiting.contains_key(&slot)
-                || ledger::evidence_at(host, A::CHAIN, &slot)?.is_some();
-            if is_known || self.judge_evidence(&evidence).is_err() {
-                continue;
-            }
-            tracing::error!(chain = %A::CHAIN, %validator, height, round, step = ?slot.step, "a validator has signed twice");
-            host.append(vec![Write::put(
-                family,
-                evidence_key(&slot),
-                evidence.encode(),
-            )])?;
-            self.evidence.waiting.insert(slot, evidence);
+        let new = self.sift_evidence(found, host)?;
+        if !new.is_empty() {
+            host.append(waiting_writes(A::CHAIN, &new))?;
+            self.evidence.add(new);
         }
         Ok(())
     }
 
     /// Everything about a piece of evidence but its age and novelty.
-    fn judge_evidence(&self, evidence: &Equivocation) -> Result<(), InvalidBlock> {
-        if self.validators.get(&evidence.validator).is_none() {
-            let why = "evidence against somebody who is no validator";
-            return Err(InvalidBlock::new("BAD_EVIDENCE", why));
+    fn judge_evidence(
+        &self,
+        evidence: &Equivocation,
+        sets: &mut PastSets<'_>,
+    ) -> Result<Result<(), InvalidBlock>, NodeFault> {
+        if !sets.contains(evidence.height, &evidence.validator)? {
+            let why = "evidence against somebody who was no validator of that height";
+            return Ok(Err(InvalidBlock::new("BAD_EVIDENCE", why)));
         }
         let verified = evidence.verify(&self.domain);
-        verified.map_err(|e| InvalidBlock::new("BAD_EVIDENCE", e.to_string()))
+        Ok(verified.map_err(|e| InvalidBlock::new("BAD_EVIDENCE", e.to_string())))
     }
 
-    /// Checks the evidence in a block: in order, each slot once, in time, genuine and new.
+    /// Checks the evidence in a block: in order, each slot once, in time, genuine and new. Returns who
+    /// is proved guilty.
     pub(super) fn check_evidence(
         &self,
         block: &Block,
-        host: &dyn ReadStore,
-    ) -> Result<Result<(), InvalidBlock>, NodeFault> {
+        store: &dyn ReadStore,
+    ) -> Result<Result<Vec<PublicKey>, InvalidBlock>, NodeFault> {
         let refuse = |code, why: &str| Ok(Err(InvalidBlock::new(code, why)));
-        let mut last = None;
+        let mut sets = PastSets::new(store, A::CHAIN);
+        let mut proved: Vec<Equivocation> = Vec::with_capacity(block.body.evidence.len());
         for bytes in &block.body.evidence {
             let evidence = match Equivocation::decode(bytes) {
                 Ok(evidence) => evidence,
                 Err(error) => return refuse("BAD_EVIDENCE", &error.to_string()),
             };
             let slot = evidence.slot();
-            if last.is_some_and(|last| last >= slot) {
+            if proved.last().is_some_and(|last| last.slot() >= slot) {
                 return refuse(
                     "BAD_EVIDENCE",
                     "evidence is not in order, or twice for one slot",
@@ -145,17 +206,17 @@ impl<A: Application> Node<A> {
             if !is_in_time(&evidence, block.header.height) {
                 return refuse("OLD_EVIDENCE", "evidence of a height that is not in reach");
             }
-            if let Err(error) = self.judge_evidence(&evidence) {
+            if let Err(error) = self.judge_evidence(&evidence, &mut sets)? {
                 return Ok(Err(error));
             }
-            if ledger::evidence_at(host, A::CHAIN, &slot)?.is_some() {
+            if ledger::evidence_at(store, A::CHAIN, &slot)?.is_some() {
                 return refuse(
                     "KNOWN_EVIDENCE",
                     "this slot of this validator was proved before",
                 );
             }
-            last = Some(slot);
+            proved.push(evidence);
         }
-        Ok(Ok(()))
+        Ok(Ok(equivocators(&proved)))
     }
 }

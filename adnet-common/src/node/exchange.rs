@@ -7,7 +7,6 @@ use super::event::Exchange;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, OpenQuery, Output, SiblingReply};
 use crate::application::{Application, StateProof};
-use crate::attestation::FinalityProof;
 use crate::ledger;
 use crate::state_proof;
 use crate::worker::{SiblingError, SiblingValue};
@@ -37,11 +36,12 @@ impl<A: Application> Node<A> {
                 self.ask_sibling(now_ms, outputs);
             }
             Some(Exchange::Query { id, key })
-                if key.len() <= MAX_QUERY_KEY_BYTES && self.tip.height > 0 =>
+                if key.len() <= MAX_QUERY_KEY_BYTES && self.tip_proof.is_some() =>
             {
                 let proof = self.app.prove(host, &key)?;
                 // The proof's header first, so that the answer can be verified at once.
-                outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
+                let tip = self.tip_proof.iter().cloned();
+                outputs.extend(tip.map(|proof| Output::Sibling(Exchange::Finality(proof))));
                 outputs.push(Output::Sibling(Exchange::Reply { id, proof }));
             }
             Some(Exchange::Query { .. }) => {} // it will hear no answer in time
@@ -64,30 +64,28 @@ impl<A: Application> Node<A> {
     }
 
     /// Sends our messages from `sequence` on, each with the finality proof of its block before it.
+    /// Every change of our validators is announced by a message of its block, so the receiver gets
+    /// them all, in order, whatever it has missed.
     fn resend(
         &mut self,
         sequence: u64,
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        if self.tip.height == 0 {
-            return Ok(());
-        }
-        outputs.push(Output::Sibling(Exchange::Finality(self.tip_proof())));
         let missing = ledger::attestations_from(host, A::CHAIN, sequence, RESUME_BATCH)?;
-        let mut proved = self.tip.height;
+        let mut proved = 0;
         for attestation in missing {
             if attestation.height != proved {
                 proved = attestation.height;
-                let block = ledger::block_at(host, A::CHAIN, proved)?;
-                let block = block.expect("a block is kept as long as its messages");
-                outputs.push(Output::Sibling(Exchange::Finality(FinalityProof {
-                    header: block.block.header,
-                    certificate: block.certificate,
-                })));
+                let proof = ledger::finality_proof(host, A::CHAIN, proved)?;
+                let proof = proof.expect("a block is kept as long as its messages");
+                outputs.push(Output::Sibling(Exchange::Finality(proof)));
             }
             outputs.push(Output::Sibling(Exchange::Attestation(attestation)));
         }
+        // Last, because it verifies with the set that the messages before it lead to.
+        let tip = self.tip_proof.iter().cloned();
+        outputs.extend(tip.map(|proof| Output::Sibling(Exchange::Finality(proof))));
         Ok(())
     }
 

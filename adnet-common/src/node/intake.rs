@@ -1,9 +1,12 @@
 //! What comes from clients and peers: transactions, consensus messages, questions of the API.
+//! (`gossip` has the transactions of peers.)
 
 use super::event::{Class, Peer};
+use super::gossip::Topic;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::{Application, TxError, VerifiedTx};
-use crate::block::{Block, MAX_TX_BYTES};
+use crate::block::Block;
+use crate::hash::Hash;
 use crate::mempool::Accepted;
 use crate::worker::{PendingTx, Request};
 use std::sync::Arc;
@@ -28,16 +31,6 @@ impl<A: Application> Node<A> {
             Class::SyncRequest | Class::SyncResponse => {
                 self.on_sync(now_ms, peer, &bytes, host, outputs)
             }
-            Class::Transaction => {
-                if bytes.len() <= MAX_TX_BYTES
-                    && self.mempool.verified(&bytes).is_none()
-                    && let Ok(tx) = A::verify(&self.rules, &bytes)
-                {
-                    // Peers get no answer: what is refused here is simply not passed on.
-                    let _ = self.admit(now_ms, Arc::new(tx), outputs);
-                }
-                Ok(())
-            }
         }
     }
 
@@ -50,8 +43,7 @@ impl<A: Application> Node<A> {
         // A client that has gone away does not get its answer, and that is all.
         match request {
             Request::Submit { tx, reply } => {
-                let id = tx.id;
-                let _ = reply.send(self.admit(now_ms, tx, outputs).map(|()| id));
+                let _ = reply.send(self.submit(now_ms, tx, outputs));
             }
             Request::Mempool { limit, reply } => {
                 let txs = self.mempool.candidates(limit, usize::MAX);
@@ -67,22 +59,31 @@ impl<A: Application> Node<A> {
         }
     }
 
-    /// Contextual check, mempool, and on to the peers if it is new.
-    fn admit(
+    /// A client's transaction goes to everybody if it is new.
+    fn submit(
         &mut self,
         now_ms: u64,
         tx: Arc<VerifiedTx<A::Tx>>,
         outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), TxError> {
-        let admission = self.app.check(&tx)?;
-        match self.mempool.insert(now_ms, Arc::clone(&tx), admission)? {
+    ) -> Result<Hash, TxError> {
+        match self.admit(now_ms, Arc::clone(&tx))? {
             Accepted::Known => {}
-            Accepted::New | Accepted::Replaced(_) => outputs.push(Output::Broadcast {
-                class: Class::Transaction,
+            Accepted::New | Accepted::Replaced(_) => outputs.push(Output::Publish {
+                topic: Topic::Transaction,
                 bytes: tx.raw.clone(),
             }),
         }
-        Ok(())
+        Ok(tx.id)
+    }
+
+    /// Contextual check and mempool.
+    pub(super) fn admit(
+        &mut self,
+        now_ms: u64,
+        tx: Arc<VerifiedTx<A::Tx>>,
+    ) -> Result<Accepted, TxError> {
+        let admission = self.app.check(&tx)?;
+        self.mempool.insert(now_ms, tx, admission)
     }
 }
 

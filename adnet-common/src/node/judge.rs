@@ -1,10 +1,11 @@
 //! Building blocks and judging those of others: both end in an executed candidate.
 
 use super::bodies::{Candidate, Verdict};
-use super::{Host, Node, NodeFault};
+use super::{Host, Node, NodeFault, evidence};
 use crate::application::{Application, BlockContext, Executed, InvalidBlock, VerifiedTx};
 use crate::attestation::outbox_root;
 use crate::block::{Block, Body, Header, Inbox as BlockInbox};
+use crate::consensus::Equivocation;
 use crate::consensus_keys::{body_key, built_key};
 use crate::hash::Hash;
 use crate::store::{Family, Part, Write};
@@ -24,19 +25,21 @@ impl<A: Application> Node<A> {
     ) -> Result<Option<Hash>, NodeFault> {
         if let Some(hash) = self.bodies.built.get(&round).copied() {
             let proposer = self.validator.expect("only a validator proposes");
-            let is_valid = self.judge(now_ms, &hash, proposer.0, host)?;
+            let is_valid = self.judge(now_ms, &hash, Some(proposer.0), host)?;
             return Ok(is_valid.then_some(hash));
         }
         let height = self.tip.height + 1;
+        let evidence = self.evidence.for_block(height);
         let context = BlockContext {
             height,
             time_ms: self.cadence.stamp(self.tip.time_ms, now_ms),
             parent: self.tip_hash,
             proposer: self.validator.expect("only a validator proposes").0,
+            equivocators: evidence::equivocators(&evidence),
         };
+        let evidence: Vec<Vec<u8>> = evidence.iter().map(Equivocation::encode).collect();
         let mut waiting = self.sibling.inbox().next(self.limits.max_attestations);
         let inbox_bytes = self.inbox_bytes(&waiting);
-        let evidence = self.evidence.for_block(height);
         let evidence_bytes: usize = evidence.iter().map(Vec::len).sum();
         let room = self
             .limits
@@ -95,17 +98,22 @@ impl<A: Application> Node<A> {
             body_root: body.root(),
             state_root: executed.state_root,
             outbox_root: outbox_root(&executed.outbox),
-            next_validators: self.validators.validators_hash(),
+            next_validators: executed.next_validators.validators_hash(),
         }
     }
 
-    /// Whether the block `hash`, which must be known, may follow the tip when `proposer` proposes
-    /// it. Executes it the first time.
+    /// Whether the block `hash`, which must be known, may follow the tip. Executes it the first time.
+    ///
+    /// `new_from` proposes it for the first time, and then the block must name this validator and be
+    /// on our clock's schedule. One that is proposed again, after a quorum has prevoted it, was held
+    /// against both then, and is valid whoever proposes it and whenever: a validator that was away
+    /// in that round must come to the same verdict as the others, or a network that needs its vote
+    /// stands still.
     pub(super) fn judge(
         &mut self,
         now_ms: u64,
         hash: &Hash,
-        proposer: [u8; 32],
+        new_from: Option<[u8; 32]>,
         host: &mut dyn Host,
     ) -> Result<bool, NodeFault> {
         let candidate = self
@@ -113,30 +121,23 @@ impl<A: Application> Node<A> {
             .known
             .get(hash)
             .expect("a judged block is known");
+        let header = &candidate.block.header;
+        let height = header.height;
+        let offered = match new_from {
+            Some(proposer) => self.check_offer(now_ms, header, proposer),
+            None => Ok(()),
+        };
+        if let Err(error) = offered {
+            let chain = A::CHAIN;
+            tracing::warn!(%chain, height, %hash, %error, "a block is not proposed as it should be");
+            return Ok(false);
+        }
         match &candidate.verdict {
             Verdict::Valid(_) => return Ok(true),
             Verdict::Invalid => return Ok(false),
             Verdict::Unknown => {}
         }
-        let header = &candidate.block.header;
-        let in_time = self
-            .cadence
-            .accepts(self.tip.time_ms, header.time_ms, now_ms);
-        let outcome = if header.proposer != proposer {
-            Err(InvalidBlock::new(
-                "WRONG_PROPOSER",
-                "another validator proposes here",
-            ))
-        } else if !in_time {
-            Err(InvalidBlock::new(
-                "WRONG_TIME",
-                "the time is not on the schedule",
-            ))
-        } else {
-            self.execute(&candidate.block, host)?
-        };
-        let height = header.height;
-        let verdict = match outcome {
+        let verdict = match self.execute(&candidate.block, host)? {
             Ok(executed) => Verdict::Valid(Box::new(executed)),
             Err(error) => {
                 let chain = A::CHAIN;
@@ -150,6 +151,25 @@ impl<A: Application> Node<A> {
         Ok(is_valid)
     }
 
+    /// What a block that is proposed for the first time owes to the moment and to its proposer.
+    fn check_offer(
+        &self,
+        now_ms: u64,
+        header: &Header,
+        proposer: [u8; 32],
+    ) -> Result<(), InvalidBlock> {
+        if header.proposer != proposer {
+            let why = "another validator proposes here";
+            return Err(InvalidBlock::new("WRONG_PROPOSER", why));
+        }
+        let tip_ms = self.tip.time_ms;
+        if !self.cadence.accepts(tip_ms, header.time_ms, now_ms) {
+            let why = "the time is not on the schedule";
+            return Err(InvalidBlock::new("WRONG_TIME", why));
+        }
+        Ok(())
+    }
+
     /// Executes a block on the tip's state and checks every commitment of its header but the time.
     pub(super) fn execute(
         &self,
@@ -160,15 +180,17 @@ impl<A: Application> Node<A> {
             Ok(txs) => txs,
             Err(error) => return Ok(Err(error)),
         };
-        if let Err(error) = self.check_evidence(block, host)? {
-            return Ok(Err(error));
-        }
+        let equivocators = match self.check_evidence(block, host)? {
+            Ok(equivocators) => equivocators,
+            Err(error) => return Ok(Err(error)),
+        };
         let header = &block.header;
         let context = BlockContext {
             height: header.height,
             time_ms: header.time_ms,
             parent: header.parent,
             proposer: header.proposer,
+            equivocators,
         };
         let attestations = &block.body.inbox.attestations;
         let executed = match self.app.execute(host, &context, &txs, attestations)? {
@@ -185,6 +207,11 @@ impl<A: Application> Node<A> {
                 "WRONG_OUTBOX_ROOT",
                 "execution sends other messages",
             ))
+        } else if executed.next_validators.validators_hash() != header.next_validators {
+            Err(InvalidBlock::new(
+                "WRONG_VALIDATORS",
+                "execution leads to another validator set",
+            ))
         } else {
             Ok(executed)
         };
@@ -198,7 +225,6 @@ impl<A: Application> Node<A> {
             genesis,
             height,
             parent,
-            next_validators,
             ..
         } = &block.header;
         let body = &block.body;
@@ -227,12 +253,6 @@ impl<A: Application> Node<A> {
             "WRONG_PARENT",
             "it does not follow our tip",
         )?;
-        let set = self.validators.validators_hash();
-        require(
-            *next_validators == set,
-            "WRONG_VALIDATORS",
-            "the validator set is another",
-        )?;
         let fits = block.encode().len() <= self.limits.max_bytes
             && body.txs.len() <= self.limits.max_txs
             && body.inbox.attestations.len() <= self.limits.max_attestations;
@@ -248,7 +268,11 @@ impl<A: Application> Node<A> {
         )?;
         self.sibling
             .light
-            .verify_inbox(&body.inbox.proofs, &body.inbox.attestations)
+            .verify_inbox(
+                &self.app.validators().sibling,
+                &body.inbox.proofs,
+                &body.inbox.attestations,
+            )
             .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;
         let verify = |raw: &Vec<u8>| {
             if let Some(known) = self.mempool.verified(raw) {

@@ -8,6 +8,7 @@
 //! led to the root in its header; the committed state changes only in `commit`, after the store
 //! has acknowledged the block's batch.
 
+mod announce;
 mod bodies;
 mod boot;
 mod commit;
@@ -16,6 +17,7 @@ mod event;
 mod evidence;
 mod exchange;
 mod flood;
+mod gossip;
 mod inbox;
 mod intake;
 mod judge;
@@ -23,12 +25,17 @@ mod sibling;
 mod sync;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
+pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
 pub use sync::SyncFigures;
 
 use crate::application::Application;
+use crate::attestation::FinalityProof;
 use crate::block::Header;
 use crate::cadence::Cadence;
 use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
@@ -41,7 +48,7 @@ use bodies::Bodies;
 use commit::Untold;
 use evidence::EvidencePool;
 use flood::Flood;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use sync::Sync;
 use timers::{Timer, Timers};
@@ -71,7 +78,6 @@ pub struct Node<A: Application> {
     domain: Domain,
     rules: A::Rules,
     validator: Option<PublicKey>,
-    validators: ValidatorSet,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
@@ -79,13 +85,18 @@ pub struct Node<A: Application> {
     mempool: Mempool<A::Tx>,
     tip: Header,
     tip_hash: Hash,
-    /// The encoded certificate of the tip; empty for the genesis block.
-    tip_certificate: Vec<u8>,
+    /// That the tip is final; `None` for the genesis block, which nobody has signed.
+    tip_proof: Option<FinalityProof>,
+    /// Who has decided the tip.
+    tip_set: Arc<ValidatorSet>,
+    /// The highest block of which an announcement was made here or came by.
+    announced: u64,
     /// The height that consensus works on.
     open: Option<u64>,
     bodies: Bodies<A>,
-    /// Blocks that a genuine proposal of the open height names and that were not judged yet.
-    needed: BTreeSet<BlockRef>,
+    /// Blocks that a genuine proposal of the open height names and that were not judged yet, and
+    /// whether they were proposed for the first time.
+    needed: BTreeMap<BlockRef, bool>,
     sibling: Arc<Sibling>,
     evidence: EvidencePool,
     queries: Queries,
@@ -132,6 +143,12 @@ impl<A: Application> Node<A> {
             Input::Network { peer, class, bytes } => {
                 self.on_network(now_ms, peer, class, bytes, host, outputs)?;
             }
+            Input::Gossip {
+                peer,
+                topic,
+                id,
+                bytes,
+            } => self.on_gossip(now_ms, peer, topic, id, &bytes, outputs),
             Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
             Input::Request(request) => self.on_request(now_ms, request, outputs),
         }
@@ -222,6 +239,14 @@ impl<A: Application> Node<A> {
             Timer::Sync => self.feed_fetched(now_ms, host, outputs),
             Timer::Status => {
                 self.announce(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Remind => {
+                self.remind(now_ms, outputs);
+                Ok(())
+            }
+            Timer::Announce => {
+                self.announce_block(outputs);
                 Ok(())
             }
             Timer::Resume => {

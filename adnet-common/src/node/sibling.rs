@@ -7,7 +7,7 @@
 use super::event::Exchange;
 use super::inbox::Inbox;
 use crate::attestation::{Attestation, FinalityProof};
-use crate::light_client::LightClient;
+use crate::light_client::{LightClient, LightClientError};
 use std::sync::{Mutex, MutexGuard};
 
 /// See the module.
@@ -53,6 +53,7 @@ impl Sibling {
     fn take_proof(&self, proof: FinalityProof) {
         match self.light.learn(&proof) {
             Ok(()) => self.inbox().learn(proof),
+            Err(LightClientError::OldProof(_)) => {} // sent again, and consumed long ago
             Err(error) => {
                 let (chain, height) = (proof.header.chain, proof.header.height);
                 tracing::warn!(%chain, height, %error, "a finality proof was refused");

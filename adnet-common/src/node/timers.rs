@@ -13,6 +13,10 @@ pub(super) enum Timer {
     Close(u64),
     /// Tell peers how high our chain is.
     Status,
+    /// Tell again of transactions that have waited for long.
+    Remind,
+    /// Announce the last block, if nobody else has.
+    Announce,
     /// Ask the other chain for messages that we may have missed.
     Resume,
     /// Commit the next fetched block, look after requests for blocks.

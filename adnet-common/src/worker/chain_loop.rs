@@ -11,11 +11,15 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
+use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
 use crate::ipc::LinkError;
-use crate::messages::{Message, NetworkInMsg, NetworkOutMsg, PeerMsg, ProgressMsg, StopMsg};
-use crate::node::{Class, Input, Node, NodeFault, Output};
+use crate::messages::{
+    GossipInMsg, GossipOutMsg, MemberMsg, Message, NetworkInMsg, NetworkOutMsg, PeerMsg, PeersMsg,
+    ProgressMsg, StopMsg, ValidatorsMsg, VerdictMsg,
+};
+use crate::node::{Class, Input, Node, NodeFault, Output, Topic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -54,11 +58,14 @@ pub(super) struct ChainLoop<A: Application> {
     pub figures: Figures,
     pub outputs: Vec<Output<A>>,
     pub metrics_due_ms: u64,
+    /// First height of the validator set that the supervisor has been told; 0 before the first.
+    pub told_validators: u64,
 }
 
 impl<A: Application> ChainLoop<A> {
     /// Runs until the supervisor asks to stop.
     pub fn run(&mut self) -> Result<(), WorkerFault> {
+        self.tell_validators()?;
         loop {
             if self.take_control()? {
                 return Ok(());
@@ -84,9 +91,27 @@ impl<A: Application> ChainLoop<A> {
         self.send_outputs()
     }
 
-    /// Whether the supervisor asks to stop.
+    /// Takes one message of the supervisor; tells whether it asks to stop.
     fn take_control(&mut self) -> Result<bool, WorkerFault> {
-        let received = self.links.control_down.receive(|r| r.kind == StopMsg::KIND);
+        let (figures, shared) = (&self.figures, &self.shared);
+        let received = self.links.control_down.receive(|r| match r.kind {
+            StopMsg::KIND => true,
+            PeersMsg::KIND => {
+                match PeersMsg::read(r.payload) {
+                    Ok(PeersMsg { peers }) => {
+                        let report = |peer| PeerReport::new(A::CHAIN, peer);
+                        let peers = Arc::new(peers.into_iter().map(report).collect());
+                        *shared.peers.write().expect("readers do not panic") = peers;
+                    }
+                    Err(_) => figures.bad_messages.inc(),
+                }
+                false
+            }
+            _ => {
+                figures.bad_messages.inc();
+                false
+            }
+        });
         let asked = received
             .map_err(|error| fault("control", error))?
             .unwrap_or(false);
@@ -106,16 +131,10 @@ impl<A: Application> ChainLoop<A> {
                 ..
             } = self;
             let received = links.network_down.receive(|r| {
-                let read = (r.kind == NetworkInMsg::KIND).then(|| NetworkInMsg::read(r.payload));
-                let Some(Ok(NetworkInMsg { peer, class, bytes })) = read else {
+                let Some(input) = from_peers(r.kind, r.payload) else {
                     figures.bad_messages.inc();
                     return Ok(());
                 };
-                let Some(class) = Class::from_byte(class) else {
-                    figures.bad_messages.inc();
-                    return Ok(());
-                };
-                let input = Input::Network { peer, class, bytes };
                 node.step(unix_ms(), input, host, outputs)
             });
             match received.map_err(|error| fault("network", error))? {
@@ -172,20 +191,38 @@ impl<A: Application> ChainLoop<A> {
                 Output::Send { peer, class, bytes } => {
                     self.send_network(Some(peer), Vec::new(), class, bytes)?
                 }
+                Output::Publish { topic, bytes } => {
+                    let topic = topic as u8;
+                    self.push_network(&GossipOutMsg { topic, bytes }, SUPERVISOR_PATIENCE)?;
+                }
+                Output::Verdict {
+                    peer,
+                    topic,
+                    id,
+                    verdict,
+                } => {
+                    let message = VerdictMsg {
+                        peer,
+                        topic: topic as u8,
+                        id,
+                        verdict: verdict.as_byte(),
+                    };
+                    self.push_network(&message, SUPERVISOR_PATIENCE)?;
+                }
                 Output::Distrust { peer, offence } => {
                     let offence = offence as u8;
-                    let message = PeerMsg { peer, offence };
-                    let sent = self.links.network_up.push(&message, Duration::ZERO);
-                    self.count_network(sent)?;
+                    self.push_network(&PeerMsg { peer, offence }, Duration::ZERO)?;
                 }
                 Output::Sibling(exchange) => self.host.tell_sibling(exchange),
                 Output::Committed {
                     snapshot,
+                    round,
                     blocks,
                     transactions,
                     equivocations,
                 } => {
                     self.figures.equivocations.inc_by(equivocations as u64);
+                    self.figures.decided_rounds.observe(f64::from(round));
                     self.publish(snapshot, blocks, transactions)?;
                 }
             }
@@ -214,13 +251,17 @@ impl<A: Application> ChainLoop<A> {
             class,
             bytes,
         };
-        let sent = self.links.network_up.push(&message, SUPERVISOR_PATIENCE);
-        self.count_network(sent)
+        self.push_network(&message, SUPERVISOR_PATIENCE)
     }
 
-    /// What peers do not get is repeated by consensus and sync.
-    fn count_network(&mut self, sent: Result<(), LinkError>) -> Result<(), WorkerFault> {
-        match sent {
+    /// What peers do not get is repeated by consensus and sync. A verdict that does not arrive lets
+    /// its message end here.
+    fn push_network(
+        &mut self,
+        message: &impl Message,
+        patience: Duration,
+    ) -> Result<(), WorkerFault> {
+        match self.links.network_up.push(message, patience) {
             Ok(()) => Ok(()),
             Err(LinkError::Full(_) | LinkError::TooLarge(_)) => {
                 self.figures.network_dropped.inc();
@@ -255,6 +296,28 @@ impl<A: Application> ChainLoop<A> {
         *self.shared.snapshot.write().expect("readers do not panic") = snapshot;
         self.heights.send_replace(height);
         let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
+        sent.map_err(|error| fault("control", error))?;
+        self.tell_validators()
+    }
+
+    /// Tells the supervisor who decides the next height, if that has changed.
+    fn tell_validators(&mut self) -> Result<(), WorkerFault> {
+        let own = &self.node.application().validators().own;
+        if own.height == self.told_validators {
+            return Ok(());
+        }
+        self.told_validators = own.height;
+        let members = own.set.members().iter();
+        let message = ValidatorsMsg {
+            from_height: own.height,
+            members: members
+                .map(|v| MemberMsg {
+                    key: v.key().0,
+                    power: v.power(),
+                })
+                .collect(),
+        };
+        let sent = self.links.control_up.send(&message, SUPERVISOR_PATIENCE);
         sent.map_err(|error| fault("control", error))
     }
 
@@ -266,6 +329,7 @@ impl<A: Application> ChainLoop<A> {
         self.metrics_due_ms = now_ms + METRICS_EVERY_MS;
         self.figures
             .show(&self.node.status(), &self.node.sync_figures());
+        self.figures.show_consensus(self.node.position());
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);
@@ -305,6 +369,32 @@ impl<A: Application> ChainLoop<A> {
         control_down.ring().disarm_doorbell();
         network_down.ring().disarm_doorbell();
         Ok(())
+    }
+}
+
+/// A record of the network ring, if it is one.
+fn from_peers<A: Application>(kind: u16, payload: &[u8]) -> Option<Input<A>> {
+    match kind {
+        NetworkInMsg::KIND => {
+            let NetworkInMsg { peer, class, bytes } = NetworkInMsg::read(payload).ok()?;
+            let class = Class::from_byte(class)?;
+            Some(Input::Network { peer, class, bytes })
+        }
+        GossipInMsg::KIND => {
+            let GossipInMsg {
+                peer,
+                topic,
+                id,
+                bytes,
+            } = GossipInMsg::read(payload).ok()?;
+            Some(Input::Gossip {
+                peer,
+                topic: Topic::from_byte(topic)?,
+                id,
+                bytes,
+            })
+        }
+        _ => None,
     }
 }
 

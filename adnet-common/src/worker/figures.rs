@@ -12,6 +12,8 @@ pub(super) struct Figures {
     sibling_height: IntGauge,
     mempool_txs: IntGauge,
     mempool_bytes: IntGauge,
+    consensus_height: IntGauge,
+    consensus_round: IntGauge,
     inbox_waiting: IntGauge,
     sync_peers: IntGauge,
     sync_best_height: IntGauge,
@@ -25,6 +27,7 @@ pub(super) struct Figures {
     pub transactions: IntCounter,
     pub equivocations: IntCounter,
     pub block_delay: Histogram,
+    pub decided_rounds: Histogram,
     pub attestation_delay: Histogram,
     pub sibling_dropped: IntCounter,
     pub network_dropped: IntCounter,
@@ -108,7 +111,23 @@ impl Figures {
             block_delay: histogram(
                 "adnet_block_delay_seconds",
                 "Time from when a block was due to when it was committed.",
-                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0],
+                &[
+                    0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0,
+                    5.0,
+                ],
+            )?,
+            decided_rounds: histogram(
+                "adnet_consensus_decided_round",
+                "Round in which a block was decided; 0 is the first.",
+                &[0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0],
+            )?,
+            consensus_height: gauge(
+                "adnet_consensus_height",
+                "Height that consensus works on; 0 between two heights.",
+            )?,
+            consensus_round: gauge(
+                "adnet_consensus_round",
+                "Round that consensus works on. High for long means that votes do not arrive.",
             )?,
             attestation_delay: histogram(
                 "adnet_attestation_delay_seconds",
@@ -148,6 +167,14 @@ impl Figures {
         set(&self.sync_timeouts, sync.timeouts);
         set(&self.sync_bad_ranges, sync.bad_ranges);
         set(&self.sync_blocks_served, sync.blocks_served);
+    }
+
+    /// The height and round that consensus works on, if any.
+    pub fn show_consensus(&self, position: Option<(u64, u32)>) {
+        let (height, round) = position.unwrap_or_default();
+        let height = i64::try_from(height).unwrap_or(i64::MAX);
+        self.consensus_height.set(height);
+        self.consensus_round.set(i64::from(round));
     }
 
     /// Everything in the registry, for the supervisor's page.

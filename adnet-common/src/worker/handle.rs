@@ -3,6 +3,7 @@
 //! A handle is cheap to clone and usable from any thread. It never blocks the chain's thread:
 //! verification happens on the caller's thread, admission through a bounded queue.
 
+use crate::api::PeerReport;
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::hash::Hash;
 use crate::store::ReadStore;
@@ -101,6 +102,8 @@ pub(crate) struct Inner<A: Application> {
     pub snapshot: RwLock<Arc<Snapshot<A>>>,
     pub reader: Arc<dyn ReadStore + Send + Sync>,
     pub heights: watch::Receiver<u64>,
+    /// As the supervisor told last.
+    pub peers: RwLock<Arc<Vec<PeerReport>>>,
 }
 
 impl<A: Application> Clone for ChainHandle<A> {
@@ -127,6 +130,7 @@ impl<A: Application> ChainHandle<A> {
             snapshot: RwLock::new(Arc::new(snapshot)),
             reader,
             heights,
+            peers: RwLock::default(),
         });
         (Self { inner }, receiver)
     }
@@ -184,6 +188,12 @@ impl<A: Application> ChainHandle<A> {
     pub fn snapshot(&self) -> Arc<Snapshot<A>> {
         let guard = self.inner.snapshot.read();
         Arc::clone(&guard.expect("nobody panics while holding the snapshot"))
+    }
+
+    /// Who is linked, a second ago or less. Empty until the supervisor has told for the first time.
+    pub fn peers(&self) -> Arc<Vec<PeerReport>> {
+        let guard = self.inner.peers.read();
+        Arc::clone(&guard.expect("nobody panics while holding the peers"))
     }
 
     pub fn rules(&self) -> &A::Rules {

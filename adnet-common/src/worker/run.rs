@@ -104,6 +104,7 @@ pub fn run_worker<A: Application>(
         snapshot: RwLock::new(node.snapshot()),
         reader: query as _,
         heights: heights_seen,
+        peers: RwLock::default(),
     });
     let handle = ChainHandle {
         inner: Arc::clone(&shared),
@@ -153,6 +154,7 @@ pub fn run_worker<A: Application>(
         figures,
         outputs: Vec::new(),
         metrics_due_ms: 0,
+        told_validators: 0,
     };
     let ended = chain_loop.run();
     chain_loop.links.heartbeat.count(STATE_STOPPING);

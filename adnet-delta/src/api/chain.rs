@@ -1,6 +1,6 @@
-//! Routes about the chain as a whole: status, health, version, supply.
+//! Routes about the chain as a whole: status, health, version, validators, supply.
 
-use adnet_common::api::{ApiError, ApiResult, ok};
+use adnet_common::api::{ApiError, ApiResult, ValidatorsBody, ok};
 use adnet_common::hash::Hash;
 use adnet_common::supply::{ALPHA_SUPPLY_KEY, AlphaSupply, DeltaSupply, SupplyReport};
 use adnet_common::worker::{ChainStatus, SiblingError, SiblingValue};
@@ -111,6 +111,17 @@ pub(super) async fn version(State(api): State<Api>) -> ApiResult {
         attest_address: ATTEST_ADDRESS.to_string(),
         fee_pool_address: FEE_POOL_ADDRESS.to_string(),
     }))
+}
+
+pub(super) async fn validators(State(api): State<Api>) -> ApiResult {
+    let snapshot = api.snapshot();
+    let height = snapshot.status.height;
+    Ok(ok(ValidatorsBody::new(height, &snapshot.view.validators)))
+}
+
+/// Who is linked to this node on this chain.
+pub(super) async fn peers(State(api): State<Api>) -> ApiResult {
+    Ok(ok(&*api.chain.peers()))
 }
 
 pub(super) async fn supply(State(api): State<Api>) -> ApiResult {

@@ -95,6 +95,8 @@ fn routes() -> ApiRoutes<Api> {
         .get("/v1/health", chain::health)
         .get("/v1/version", chain::version)
         .get("/v1/supply", chain::supply)
+        .get("/v1/validators", chain::validators)
+        .get("/v1/peers", chain::peers)
         .get("/v1/blocks", blocks::range)
         .get("/v1/blocks/{block}", blocks::by_name)
         .get("/v1/blocks/{block}/header", blocks::header)

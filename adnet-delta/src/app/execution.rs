@@ -9,8 +9,9 @@ use crate::history;
 use crate::history::block::BlockFigures;
 use crate::rules::Rules;
 use crate::transaction::DeltaTx;
+use crate::validators::{self, Changes};
 use adnet_common::application::{BlockContext, Executed, InvalidBlock, VerifiedTx};
-use adnet_common::attestation::{Attestation, Payload};
+use adnet_common::attestation::{Attestation, OutboundMessage, Payload};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ pub fn execute(
 ) -> Result<Executed<Pending>, InvalidBlock> {
     let place = place(parent, block);
     let mut run = start(rules, parent, &place);
+    let mut changes = changes(block);
     consume(
         rules,
         &mut run,
+        &mut changes,
         attest::supply(&parent.state).last_consumed,
         attestations,
     )?;
@@ -37,7 +40,7 @@ pub fn execute(
         })?;
     }
     let ids: Vec<Hash> = txs.iter().map(|tx| tx.id).collect();
-    Ok(finish(rules, parent, &place, run, &ids))
+    Ok(finish(rules, parent, &place, run, changes, &ids))
 }
 
 /// Where `block` stands on `parent`.
@@ -60,10 +63,19 @@ pub fn start<'a>(rules: &Rules, parent: &'a Committed, place: &BlockPlace) -> Bl
     BlockRun::new(rules, &parent.state, &parent.hashes, place, supply)
 }
 
-/// Mints what `attestations` lock, in order.
+/// What the block's evidence changes.
+pub fn changes(block: &BlockContext) -> Changes {
+    Changes {
+        guilty: block.equivocators.iter().copied().collect(),
+        followed: None,
+    }
+}
+
+/// Does what `attestations` say, in order.
 fn consume(
     rules: &Rules,
     run: &mut BlockRun<'_>,
+    changes: &mut Changes,
     last_consumed: u64,
     attestations: &[Attestation],
 ) -> Result<(), InvalidBlock> {
@@ -74,15 +86,16 @@ fn consume(
     }
     let mut last = last_consumed;
     for attestation in attestations {
-        consume_one(run, last, attestation)?;
+        consume_one(run, changes, last, attestation)?;
         last = attestation.message.sequence;
     }
     Ok(())
 }
 
-/// Mints what one attestation locks; `last` is the sequence consumed before it.
+/// Does what one attestation says; `last` is the sequence consumed before it.
 pub fn consume_one(
     run: &mut BlockRun<'_>,
+    changes: &mut Changes,
     last: u64,
     attestation: &Attestation,
 ) -> Result<(), InvalidBlock> {
@@ -95,18 +108,31 @@ pub fn consume_one(
         let message = format!("attestation {sequence} follows {last}");
         return Err(InvalidBlock::new("ATTESTATION_OUT_OF_ORDER", message));
     }
-    let Payload::Lock {
-        recipient,
-        amount_units,
-    } = attestation.message.payload
-    else {
-        let message = format!("attestation {sequence} is no lock");
-        return Err(InvalidBlock::new("WRONG_ATTESTATION_KIND", message));
-    };
-    run.mint(recipient, amount_units).ok_or_else(|| {
-        let message = format!("lock {sequence} takes the total of sAX over 2^64 units");
-        InvalidBlock::new("SUPPLY_OVERFLOW", message)
-    })
+    match &attestation.message.payload {
+        Payload::Lock {
+            recipient,
+            amount_units,
+        } => {
+            return run.mint(*recipient, *amount_units).ok_or_else(|| {
+                let message = format!("lock {sequence} takes the total of sAX over 2^64 units");
+                InvalidBlock::new("SUPPLY_OVERFLOW", message)
+            });
+        }
+        Payload::Misbehaviour { validator } => {
+            changes.guilty.insert(*validator);
+        }
+        Payload::Adopted { set } => {
+            let set = set.open();
+            let set = set.map_err(|e| InvalidBlock::new("BAD_VALIDATOR_SET", e.to_string()))?;
+            changes.followed = Some((attestation.height, set));
+        }
+        other => {
+            let message = format!("Delta consumes no {}", other.kind_name());
+            return Err(InvalidBlock::new("WRONG_ATTESTATION_KIND", message));
+        }
+    }
+    run.consumed();
+    Ok(())
 }
 
 /// Turns what ran into the state after it and the block's writes.
@@ -115,34 +141,50 @@ pub fn finish(
     parent: &Committed,
     place: &BlockPlace,
     run: BlockRun<'_>,
+    changes: Changes,
     ids: &[Hash],
 ) -> Executed<Pending> {
     let BlockResult {
         bundle,
         gas_used,
-        supply,
+        mut supply,
         receipts,
-        outbox,
+        mut outbox,
     } = run.finish();
+    let (validators, told) = changes.apply(place.height, &parent.validators);
+    if let Some(payload) = told {
+        // Last of all: who has consumed it needs no earlier set any more.
+        let sequence = supply.last_sent.checked_add(1);
+        let sequence = sequence.expect("2^64 messages are not sent");
+        supply.last_sent = sequence;
+        outbox.push(OutboundMessage { sequence, payload });
+    }
     let mut state = parent.state.clone();
     let mut writes = Vec::new();
     state.apply_bundle(bundle, &mut writes);
     let next_base_fee_wei = rules.next_base_fee_wei(place.base_fee_wei, gas_used);
     write_system_slots(&mut state, &supply, next_base_fee_wei, &mut writes);
+    if !Arc::ptr_eq(&validators, &parent.validators) {
+        let before = Some(&*parent.validators);
+        validators::write(&mut state, before, &validators, &mut writes);
+    }
 
     let figures = BlockFigures::new(place, rules.block_gas_limit, &receipts);
     writes.extend(history::block_writes(&figures, ids, &receipts));
 
     let state_root = Hash(state.root().0);
     let hashes = parent.hashes.with(parent.height, place.parent);
+    let next_validators = Arc::clone(&validators.own.set);
     let pending = Pending(Committed {
         height: place.height,
         state,
         hashes,
+        validators,
     });
     Executed {
         state_root,
         outbox,
+        next_validators,
         writes,
         pending,
     }

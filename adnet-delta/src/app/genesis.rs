@@ -1,12 +1,14 @@
-//! The state of height 0: the genesis' accounts and the two system accounts.
+//! The state of height 0: the genesis' accounts and the three system accounts.
 
 use crate::attest::{ATTEST_ADDRESS, FEE_POOL_ADDRESS, wei};
 use crate::rules::Rules;
 use crate::state::trie::Trie;
 use crate::state::{Account, Code, WorldState, leaves};
+use crate::validators::{self, VALIDATORS_ADDRESS};
 use adnet_common::genesis::Genesis;
 use adnet_common::store::Write;
 use adnet_common::supply::DeltaSupply;
+use adnet_common::validators::Validators;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::bytecode::Bytecode;
 use std::collections::BTreeMap;
@@ -26,8 +28,9 @@ pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
     // Solidity's check that a callee has code pass.
     let system = Account::new(1, U256::ZERO, Some(code), Trie::default());
 
-    let mut accounts =
-        BTreeMap::from([(ATTEST_ADDRESS, system.clone()), (FEE_POOL_ADDRESS, system)]);
+    let mut accounts = BTreeMap::from(
+        [ATTEST_ADDRESS, FEE_POOL_ADDRESS, VALIDATORS_ADDRESS].map(|a| (a, system.clone())),
+    );
     let mut minted_total_units = 0u64;
     for account in &genesis.delta.accounts {
         let units = account.balance_units;
@@ -49,6 +52,9 @@ pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
         ..DeltaSupply::default()
     };
     write_system_slots(&mut state, &supply, first_base_fee_wei(&rules), &mut writes);
+    let validators = genesis.validator_set();
+    let validators = Validators::genesis(validators.expect("a valid genesis has validators"));
+    validators::write(&mut state, None, &validators, &mut writes);
     (state, writes)
 }
 

@@ -1,6 +1,7 @@
 //! Delta as the chain core sees it: the rules of its blocks over the state in memory.
 //!
-//! Locks of Alpha come first in a block, then the transactions in the order of the body. The
+//! Messages of Alpha come first in a block, then the transactions in the order of the body, and last
+//! what evidence and messages do to the validators. The
 //! committed state changes in `apply` alone; a pending one shares what it did not change.
 
 mod admission;
@@ -17,6 +18,7 @@ use crate::history;
 use crate::rules::Rules;
 use crate::state::{WorldState, leaves};
 use crate::transaction::{self, DeltaTx};
+use crate::validators;
 use adnet_common::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
     TxError, VerifiedTx,
@@ -27,6 +29,7 @@ use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
 use adnet_common::store::{ReadStore, StoreError, Write};
 use adnet_common::supply::DeltaSupply;
+use adnet_common::validators::Validators;
 use std::sync::Arc;
 
 /// Delta.
@@ -43,6 +46,8 @@ struct Committed {
     state: WorldState,
     /// Hashes of the blocks before the last one, whose own hash only its child names.
     hashes: RecentHashes,
+    /// What the state says of validators.
+    validators: Arc<Validators>,
 }
 
 /// The state after a block that is not committed.
@@ -54,6 +59,7 @@ pub struct DeltaView {
     pub height: u64,
     pub state: WorldState,
     pub hashes: RecentHashes,
+    pub validators: Arc<Validators>,
 }
 
 impl DeltaView {
@@ -85,6 +91,7 @@ impl Committed {
             height: self.height,
             state: self.state.clone(),
             hashes: self.hashes.clone(),
+            validators: Arc::clone(&self.validators),
         }
     }
 }
@@ -119,11 +126,14 @@ impl Application for DeltaApp {
             );
             return Err(OpenError::Corrupt(message));
         }
+        let validators = validators::read(&state);
+        let validators = validators.map_err(|e| OpenError::Corrupt(e.to_string()))?;
         let hashes = recent_hashes(store, height)?;
         let committed = Committed {
             height,
             state,
             hashes,
+            validators: Arc::new(validators),
         };
         Ok(Self::new(Rules::new(genesis), committed))
     }
@@ -179,6 +189,10 @@ impl Application for DeltaApp {
 
     fn last_consumed(&self) -> u64 {
         attest::supply(&self.committed.state).last_consumed
+    }
+
+    fn validators(&self) -> &Arc<Validators> {
+        &self.committed.validators
     }
 
     fn prove(&self, _store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError> {

@@ -4,13 +4,14 @@
 //! order of their nonces. What does not fit or cannot run yet stays in the mempool; with it stay
 //! the sender's later ones. Bytes and number of the candidates are bounded by who offers them.
 
-use super::execution::{consume_one, finish, place, start};
+use super::execution::{changes, consume_one, finish, place, start};
 use super::{Committed, Pending};
 use crate::attest::{self, ATTEST_ADDRESS};
 use crate::evm::Refusal;
 use crate::evm::block::BlockRun;
 use crate::rules::Rules;
 use crate::transaction::{DeltaTx, tip_cap_wei};
+use crate::validators::Changes;
 use adnet_common::application::{BlockContext, Proposed, TxError, VerifiedTx};
 use adnet_common::attestation::Attestation;
 use adnet_common::hash::Hash;
@@ -30,7 +31,8 @@ pub fn propose(
 ) -> Proposed<Pending> {
     let place = place(parent, block);
     let mut run = start(rules, parent, &place);
-    let taken = consume(rules, &mut run, parent, attestations);
+    let mut changes = changes(block);
+    let taken = consume(rules, &mut run, &mut changes, parent, attestations);
 
     let mut queue = ByTip::new(candidates, place.base_fee_wei);
     let (mut included, mut rejected) = (Vec::new(), Vec::new());
@@ -53,7 +55,7 @@ pub fn propose(
         }
     }
     let ids: Vec<Hash> = included.iter().map(|index| candidates[*index].id).collect();
-    let executed = finish(rules, parent, &place, run, &ids);
+    let executed = finish(rules, parent, &place, run, changes, &ids);
     Proposed {
         included,
         rejected,
@@ -66,6 +68,7 @@ pub fn propose(
 fn consume(
     rules: &Rules,
     run: &mut BlockRun<'_>,
+    changes: &mut Changes,
     parent: &Committed,
     attestations: &[Attestation],
 ) -> usize {
@@ -73,7 +76,7 @@ fn consume(
     let mut taken = 0;
     let max = usize::try_from(rules.max_attestations).unwrap_or(usize::MAX);
     for attestation in attestations.iter().take(max) {
-        if let Err(error) = consume_one(run, last, attestation) {
+        if let Err(error) = consume_one(run, changes, last, attestation) {
             tracing::warn!(%error, "an attestation is left out of the proposal");
             break;
         }

@@ -5,19 +5,22 @@ mod attest;
 mod contracts;
 mod fees;
 mod random;
+mod validators;
 
 use super::*;
 use crate::attest::wei;
 use crate::tx::{self, Envelope, Fees, SignedTx};
 use adnet_common::attestation::{OutboundMessage, Payload};
 use adnet_common::genesis::dev_delta_secret;
-use adnet_common::keys::{PublicKey, SecretKey};
+use adnet_common::keys::{KeyKind, PublicKey, SecretKey};
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::store::Family;
 use alloy_primitives::{Address, U256};
 
 pub(crate) fn dev_genesis() -> Genesis {
-    Genesis::dev(PublicKey([7; 32]), 1_800_000_000_000)
+    let validator = SecretKey::from_bytes(KeyKind::Validator, &[7; 32]).expect("any seed");
+    let validator = validator.ed25519_public().expect("an ed25519 seed");
+    Genesis::dev(validator, 1_800_000_000_000)
 }
 
 pub(crate) fn secret(index: usize) -> SecretKey {
@@ -38,6 +41,8 @@ pub struct Chain {
     pub root: Hash,
     pub parent: Hash,
     next_lock: u64,
+    /// Whom the next blocks prove to have signed twice.
+    equivocators: Vec<PublicKey>,
 }
 
 /// What a block came to.
@@ -62,6 +67,7 @@ impl Chain {
             root,
             parent: Hash::ZERO,
             next_lock: 1,
+            equivocators: Vec::new(),
         };
         chain.assert_invariants();
         chain
@@ -74,6 +80,7 @@ impl Chain {
             time_ms: self.genesis.genesis_time_ms + height * 3000,
             parent: self.parent,
             proposer: [7; 32],
+            equivocators: self.equivocators.clone(),
         }
     }
 
@@ -151,6 +158,7 @@ impl Chain {
         let reopened = self.reopen();
         assert_eq!(reopened.view.state.root(), view.state.root());
         assert_eq!(reopened.last_consumed(), self.app.last_consumed());
+        assert_eq!(reopened.validators(), self.app.validators());
     }
 
     pub fn reopen(&self) -> DeltaApp {

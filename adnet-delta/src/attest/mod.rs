@@ -7,7 +7,7 @@
 
 pub mod abi;
 
-use adnet_common::attestation::MAX_OUTBOX;
+use adnet_common::attestation::MAX_TX_OUTBOX;
 use adnet_common::genesis::WEI_PER_UNIT;
 use adnet_common::supply::{DELTA_ATTEST_ADDRESS, DeltaSupply};
 use alloy_primitives::{Address, U256};
@@ -40,7 +40,7 @@ impl UnlockWindow {
         let next_sequence = supply.last_sent.checked_add(1);
         Self {
             next_sequence: next_sequence.expect("2^64 unlocks do not happen"),
-            left: MAX_OUTBOX,
+            left: MAX_TX_OUTBOX,
         }
     }
 }

@@ -73,8 +73,13 @@ impl<'a> BlockRun<'a> {
             credited.expect("a state in memory has no errors");
         }
         self.supply.minted_total_units = minted;
-        self.supply.last_consumed += 1;
+        self.consumed();
         Some(())
+    }
+
+    /// Counts a message of Alpha.
+    pub fn consumed(&mut self) {
+        self.supply.last_consumed += 1;
     }
 
     /// Whether gas is left for a transaction with this limit.
@@ -141,10 +146,10 @@ impl<'a> BlockRun<'a> {
     }
 
     fn unlocked(&mut self, message: OutboundMessage) {
-        let burned = self
-            .supply
-            .burned_total_units
-            .checked_add(message.payload.amount_units());
+        let amount_units = message.payload.amount_units();
+        let amount_units =
+            amount_units.expect("the logs of the attest account tell of unlocks only");
+        let burned = self.supply.burned_total_units.checked_add(amount_units);
         self.supply.burned_total_units = burned.expect("no more is burned than was minted");
         self.supply.last_sent = message.sequence;
         self.evm.ctx.chain = UnlockWindow {

@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::control::{ANSWER_BYTES_MAX, Answer, PeerReport, Request, StatusReport};
+use crate::control::{ANSWER_BYTES_MAX, Answer, Request, StatusReport};
+use adnet_common::api::PeerReport;
 
 /// An answer that takes longer comes from a node that hangs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

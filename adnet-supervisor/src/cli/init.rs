@@ -2,23 +2,26 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::Args;
 
 use super::settings::SettingsArgs;
-use crate::new_node::{self, NewNode, NewNodeError};
+use crate::new_node::{self, Join, NewNode, NewNodeError};
 
 /// Make a node: keys, configuration file and the genesis of a development network
 ///
 /// The network has this node as its only validator, and three accounts per chain whose keys are
-/// public knowledge. What exists already is kept and reported, so doing it twice changes nothing.
+/// public knowledge. With --genesis and --boot the node joins a network that exists instead. What
+/// exists already is kept and reported, so doing it twice changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   adnet init                                     in ./adnet-data
   adnet init --data-dir ./fast --block-interval 200
-  adnet init --alpha-block-interval 5000 --delta-block-interval 1000 --force")]
+  adnet init --alpha-block-interval 5000 --delta-block-interval 1000 --force
+  adnet init --genesis genesis.json --boot enr:-...,enr:-...")]
 pub(super) struct InitCommand {
     /// Milliseconds between blocks, on both chains [default: alpha 15000, delta 3000]
     #[arg(long, value_name = "MS")]
@@ -36,9 +39,25 @@ pub(super) struct InitCommand {
     #[arg(long)]
     force: bool,
 
+    /// The genesis of the network to join [default: the one in the data directory]
+    #[arg(long, value_name = "FILE", conflicts_with_all = INTERVALS)]
+    genesis: Option<PathBuf>,
+
+    /// Records of nodes of that network, separated by commas (`adnet keys show node --record`)
+    #[arg(long, value_name = "ENR", value_delimiter = ',', conflicts_with_all = INTERVALS)]
+    boot: Vec<String>,
+
     #[command(flatten)]
     settings: SettingsArgs,
 }
+
+/// What a network that exists has decided already.
+const INTERVALS: [&str; 4] = [
+    "block_interval",
+    "alpha_block_interval",
+    "delta_block_interval",
+    "force",
+];
 
 impl InitCommand {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
@@ -51,10 +70,21 @@ impl InitCommand {
             alpha_block_interval_ms: self.alpha_block_interval.or(self.block_interval),
             delta_block_interval_ms: self.delta_block_interval.or(self.block_interval),
             replace_genesis: self.force,
+            join: (self.genesis.is_some() || !self.boot.is_empty()).then_some(Join {
+                genesis_file: self.genesis,
+                boot_nodes: self.boot,
+            }),
         };
         let report = match new_node::create(&new) {
             Ok(report) => report,
-            Err(error @ (NewNodeError::Invalid(_) | NewNodeError::OtherIntervals { .. })) => {
+            Err(
+                error @ (NewNodeError::Invalid(_)
+                | NewNodeError::OtherIntervals { .. }
+                | NewNodeError::NoGenesisToJoin(_)
+                | NewNodeError::OtherGenesis(_)
+                | NewNodeError::OtherConfiguration(_)
+                | NewNodeError::BootNode(_)),
+            ) => {
                 return Err(super::UsageError(error.to_string()).into());
             }
             Err(error) => return Err(error.into()),

@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{settings::SettingsArgs, signer_key};
+use super::{node_record, settings::SettingsArgs, signer_key};
 
 /// Make, show, import and list keys
 ///
@@ -29,6 +29,7 @@ use super::{settings::SettingsArgs, signer_key};
   adnet keys new bob --kind delta           an account on Delta
   adnet keys list
   adnet keys show alice                     its address
+  adnet keys show node --record             this node as a boot node of others
   adnet keys import carol --kind delta < secret.hex
 
 The names dev-0, dev-1 and dev-2 work without a file: they are the accounts of every development
@@ -61,6 +62,9 @@ enum Action {
         /// Print the secret instead. Whoever sees it owns the account
         #[arg(long)]
         secret: bool,
+        /// Of the node key: print the node's record, which others take for a boot node
+        #[arg(long, conflicts_with = "secret")]
+        record: bool,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -105,8 +109,16 @@ impl KeysCommand {
             ),
             Action::Show {
                 name,
+                kind: _,
+                secret: _,
+                record: true,
+                settings,
+            } => node_record::show(&name, &settings),
+            Action::Show {
+                name,
                 kind,
                 secret,
+                record: false,
                 settings,
             } => show(
                 &data_dir(&settings)?,

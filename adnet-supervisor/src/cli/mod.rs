@@ -9,6 +9,7 @@ mod config;
 mod control_client;
 mod init;
 mod keys;
+mod node_record;
 mod peers;
 mod run;
 mod settings;

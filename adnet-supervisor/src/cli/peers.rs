@@ -9,12 +9,13 @@ use std::{
 use clap::Args;
 
 use super::{UsageError, control_client, settings::SettingsArgs, status::duration};
-use crate::control::PeerReport;
+use adnet_common::api::PeerReport;
 
 /// Show the peers of a running node
 ///
 /// One line per peer and chain: its key, where it is, who dialled whom, the height that it says it
-/// has, the round trip time, and the bytes received and sent.
+/// has, its score (zero, or below for one that misbehaved; -50 is a ban), the round trip time, and the
+/// bytes received and sent.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   adnet peers
@@ -62,6 +63,7 @@ fn rendered(peers: &[PeerReport], now_ms: u64) -> String {
             "DIRECTION",
             "ROLE",
             "HEIGHT",
+            "SCORE",
             "LATENCY",
             "LINKED",
             "IN",
@@ -74,10 +76,11 @@ fn rendered(peers: &[PeerReport], now_ms: u64) -> String {
         [
             peer.chain.to_string(),
             key.to_owned(),
-            peer.address.to_string(),
+            peer.address.clone(),
             peer.direction.clone(),
             peer.role.clone(),
             peer.height.to_string(),
+            format!("{:.0}", peer.score),
             format!(
                 "{}.{:02} ms",
                 peer.round_trip_us / 1000,
@@ -89,8 +92,8 @@ fn rendered(peers: &[PeerReport], now_ms: u64) -> String {
         ]
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 10] = std::array::from_fn(width);
-    let line = |row: &[String; 10]| {
+    let widths: [usize; 11] = std::array::from_fn(width);
+    let line = |row: &[String; 11]| {
         let cells = row.iter().zip(widths);
         let cells: Vec<String> = cells
             .map(|(cell, width)| format!("{cell:<width$}"))
@@ -127,7 +130,7 @@ mod tests {
         let peer = PeerReport {
             peer: "ab".repeat(32),
             chain: ChainId::Delta,
-            address: "127.0.0.1:4131".parse().expect("an address"),
+            address: "127.0.0.1:4131".to_owned(),
             direction: "inbound".to_owned(),
             role: "validator".to_owned(),
             height: 7,

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `{"cmd":"status"}` | `{"ok":true,"status":{…}}`, see [`StatusReport`] |
-//! | `{"cmd":"peers"}` | `{"ok":true,"peers":[…]}`, see [`PeerReport`] |
+//! | `{"cmd":"peers"}` | `{"ok":true,"peers":[…]}`, see [`PeerReport`](adnet_common::api::PeerReport) |
 //! | `{"cmd":"stop"}` | `{"ok":true}`; the node then stops in order |
 //! | anything else | `{"ok":false,"error":"…"}` |
 //!
@@ -17,10 +17,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use peers::PeerReport;
 pub use report::{ChainReport, StatusReport};
 pub use server::{ControlError, ControlServer};
 
+use adnet_common::api::PeerReport;
 use serde::{Deserialize, Serialize};
 
 /// The socket's name in the data directory.

@@ -3,9 +3,10 @@
 //! Invariants: the socket belongs to this node alone (a living one is never replaced), and its
 //! file goes when the handle is dropped.
 
-use super::{Answer, PeerReport, REQUEST_BYTES_MAX, Request, StatusReport};
+use super::{Answer, REQUEST_BYTES_MAX, Request, StatusReport};
 use crate::node_state::NodeState;
 use crate::service_thread::ServiceThread;
+use adnet_common::api::PeerReport;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

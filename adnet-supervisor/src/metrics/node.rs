@@ -19,6 +19,7 @@ pub(super) struct NodeCollector {
     incarnation: IntGaugeVec,
     sibling_height: IntGaugeVec,
     inbox: IntGaugeVec,
+    stalled: IntGaugeVec,
 }
 
 impl NodeCollector {
@@ -69,6 +70,11 @@ impl NodeCollector {
                 "Attestations of the other chain that wait for a block.",
                 &["chain"],
             ),
+            stalled: gauges(
+                "adnet_chain_stalled",
+                "1 while a chain has been without a new block for three intervals.",
+                &["chain"],
+            ),
         }
     }
 
@@ -83,6 +89,7 @@ impl NodeCollector {
         self.build.with_label_values(&build).set(1);
         self.ready.set(i64::from(self.state.not_ready().is_empty()));
         self.started.set(seconds(self.state.started_unix_ms()));
+        let stalled = self.state.stalled_chains();
         for (plan, chain) in self.state.chains() {
             let label = [plan.chain.name()];
             if let Some(height) = chain.height {
@@ -91,6 +98,8 @@ impl NodeCollector {
             if let Some(at) = chain.last_block_unix_ms {
                 self.last_block.with_label_values(&label).set(seconds(at));
             }
+            let is_stalled = i64::from(stalled.contains_key(&plan.chain));
+            self.stalled.with_label_values(&label).set(is_stalled);
             for state in WorkerState::ALL {
                 let labels = [plan.chain.name(), state.name()];
                 let is_now = i64::from(state == chain.worker);
@@ -111,7 +120,7 @@ impl NodeCollector {
         }
     }
 
-    fn parts(&self) -> [&dyn Collector; 10] {
+    fn parts(&self) -> [&dyn Collector; 11] {
         [
             &self.build,
             &self.ready,
@@ -123,6 +132,7 @@ impl NodeCollector {
             &self.incarnation,
             &self.sibling_height,
             &self.inbox,
+            &self.stalled,
         ]
     }
 }

@@ -1,42 +1,110 @@
 //! Who may begin a handshake: bounds in all and per address, before any cryptography is done.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    identity::PeerId,
+    limits::Limits,
+    subnet::{host, subnet},
+};
 
 /// Handshakes under way at a time.
 const HANDSHAKES_MAX: usize = 32;
 /// From so many handshakes on, a newcomer must first show that its address is its own, which
 /// costs it one round trip and us no memory.
 const HANDSHAKES_BEFORE_RETRY: usize = 8;
-/// Connections from one address, beside those that configured peers may need.
-const PER_ADDRESS_MAX: usize = 8;
+/// Connections that one key may have on both endpoints together: a link on each, and one more on
+/// each that is about to take its place.
+const PER_IDENTITY_MAX: usize = 4;
+
+/// Counts things by key, up to a bound for each key. Entries are never zero.
+struct Tally<K> {
+    counts: Arc<Mutex<BTreeMap<K, usize>>>,
+    max: usize,
+}
+
+/// One place of a tally, given back when this is dropped.
+pub struct Place<K: Ord> {
+    key: K,
+    counts: Arc<Mutex<BTreeMap<K, usize>>>,
+}
+
+impl<K: Ord + Copy> Tally<K> {
+    fn new(max: usize) -> Self {
+        let counts = Arc::default();
+        Self { counts, max }
+    }
+
+    fn take(&self, key: K) -> Option<Place<K>> {
+        let mut counts = self.counts.lock().expect("no panic under this lock");
+        let count = counts.get(&key).copied().unwrap_or(0);
+        if count >= self.max {
+            return None;
+        }
+        counts.insert(key, count + 1);
+        drop(counts);
+        let counts = self.counts.clone();
+        Some(Place { key, counts })
+    }
+}
+
+impl<K: Ord> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().expect("no panic under this lock");
+        if let Some(count) = counts.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// The connections of each key, on both chains together. They are known after the handshake only.
+pub struct Identities(Tally<PeerId>);
+
+/// One connection's place among those of its key.
+pub type IdentityTicket = Place<PeerId>;
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self(Tally::new(PER_IDENTITY_MAX))
+    }
+}
+
+impl Identities {
+    pub fn take(&self, peer: PeerId) -> Option<IdentityTicket> {
+        self.0.take(peer)
+    }
+}
 
 pub struct Admission {
     handshakes: Arc<Semaphore>,
-    per_address_max: usize,
-    /// Connections by address. Entries are never zero.
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    addresses: Tally<IpAddr>,
+    subnets: Tally<IpAddr>,
 }
 
-/// One connection's place among those of its address, for as long as it is kept.
+/// One connection's place among those of its address and of its subnet, for as long as it is kept.
 pub struct AddressTicket {
-    address: IpAddr,
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    _address: Place<IpAddr>,
+    _subnet: Place<IpAddr>,
 }
 
 impl Admission {
     /// Several configured peers may share one address (a data centre, a test), so each adds one to
-    /// the cap.
-    pub fn new(configured_peers: usize) -> Self {
+    /// the caps.
+    pub fn new(configured_peers: usize, limits: &Limits) -> Self {
+        let cap = |max: usize| limits.unless_private(max.saturating_add(configured_peers));
         Self {
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            per_address_max: PER_ADDRESS_MAX + configured_peers,
-            addresses: Arc::default(),
+            addresses: Tally::new(cap(limits.per_address_max)),
+            subnets: Tally::new(cap(limits.per_subnet_max)),
         }
     }
 
@@ -52,43 +120,10 @@ impl Admission {
 
     /// A place for one more connection from this address.
     pub fn take_address(&self, address: IpAddr) -> Option<AddressTicket> {
-        let address = owner_of(address);
-        let mut addresses = self.addresses.lock().expect("no panic under this lock");
-        let count = addresses.get(&address).copied().unwrap_or(0);
-        if count >= self.per_address_max {
-            return None;
-        }
-        addresses.insert(address, count + 1);
-        drop(addresses);
         Some(AddressTicket {
-            address,
-            addresses: self.addresses.clone(),
+            _address: self.addresses.take(host(address))?,
+            _subnet: self.subnets.take(subnet(address))?,
         })
-    }
-}
-
-impl Drop for AddressTicket {
-    fn drop(&mut self) {
-        let mut addresses = self.addresses.lock().expect("no panic under this lock");
-        match addresses.get(&self.address).copied() {
-            Some(count) if count > 1 => {
-                addresses.insert(self.address, count - 1);
-            }
-            _ => {
-                addresses.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// What one host can have at will counts as one: an IPv6 host has a /64 (RFC 6177).
-fn owner_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let prefix = v6.to_bits() >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
     }
 }
 
@@ -96,34 +131,66 @@ fn owner_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn an_address_gets_its_places_back() {
-        let admission = Admission::new(1);
-        let one: IpAddr = "10.0.0.1".parse().unwrap();
-        let mut tickets: Vec<_> = (0..PER_ADDRESS_MAX + 1)
+        let limits = Limits::default();
+        let admission = Admission::new(1, &limits);
+        let one = ip("10.0.0.1");
+        let mut tickets: Vec<_> = (0..limits.per_address_max + 1)
             .map(|_| admission.take_address(one).unwrap())
             .collect();
         assert!(admission.take_address(one).is_none());
-        let mapped = "::ffff:10.0.0.1".parse().unwrap();
-        assert!(admission.take_address(mapped).is_none());
-        let other = admission.take_address("10.0.0.2".parse().unwrap());
+        assert!(admission.take_address(ip("::ffff:10.0.0.1")).is_none());
+        let other = admission.take_address(ip("10.0.0.2"));
         assert!(other.is_some());
         tickets.pop();
         assert!(admission.take_address(one).is_some());
         drop((tickets, other));
-        assert!(admission.addresses.lock().unwrap().is_empty());
+        assert!(admission.addresses.counts.lock().unwrap().is_empty());
+        assert!(admission.subnets.counts.lock().unwrap().is_empty());
     }
 
     #[test]
-    fn an_ipv6_host_is_its_subnet() {
-        let host = |text: &str| owner_of(text.parse().unwrap());
-        assert_eq!(host("2001:db8:0:1::1"), host("2001:db8:0:1:ffff::2"));
-        assert_ne!(host("2001:db8:0:1::1"), host("2001:db8:0:2::1"));
+    fn a_subnet_has_a_bound_of_its_own_unless_the_network_is_private() {
+        let limits = Limits::default();
+        let strict = Admission::new(0, &limits);
+        let from = |i: usize| ip(&format!("10.0.0.{i}"));
+        let tickets: Vec<_> = (0..100)
+            .map_while(|i| strict.take_address(from(i)))
+            .collect();
+        assert_eq!(tickets.len(), limits.per_subnet_max);
+        assert!(strict.take_address(ip("10.0.1.1")).is_some());
+        let is_private = true;
+        let private = Admission::new(
+            0,
+            &Limits {
+                is_private,
+                ..limits
+            },
+        );
+        let tickets: Vec<_> = (0..100)
+            .map_while(|_| private.take_address(from(1)))
+            .collect();
+        assert_eq!(tickets.len(), 100);
+    }
+
+    #[test]
+    fn a_key_has_a_bound_on_both_chains_together() {
+        let identities = Identities::default();
+        let tickets: Vec<_> = (0..100).map_while(|_| identities.take([1; 32])).collect();
+        assert_eq!(tickets.len(), PER_IDENTITY_MAX);
+        assert!(identities.take([2; 32]).is_some());
+        drop(tickets);
+        assert!(identities.take([1; 32]).is_some());
     }
 
     #[test]
     fn handshakes_are_bounded() {
-        let admission = Admission::new(0);
+        let admission = Admission::new(0, &Limits::default());
         assert!(!admission.is_crowded());
         let places: Vec<_> = std::iter::from_fn(|| admission.begin()).collect();
         assert_eq!(places.len(), HANDSHAKES_MAX);

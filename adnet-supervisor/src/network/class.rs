@@ -1,4 +1,4 @@
-//! The classes of messages: stream, priority, bounds, and what gives way when a queue is full.
+//! The classes of messages between two peers: stream, priority, bounds, and what gives way when a queue is full.
 //!
 //! quinn's priorities are strict, but order only what is buffered locally; so each class has a
 //! queue of its own per peer, and the queue is bounded in messages and bytes.
@@ -17,8 +17,6 @@ pub enum Class {
     SyncRequest = 3,
     /// Blocks with their certificates.
     SyncResponse = 4,
-    /// A transaction.
-    Transaction = 5,
 }
 
 /// How messages of a class are laid on streams.
@@ -110,32 +108,18 @@ const SYNC_RESPONSE: Limits = Limits {
     transfer_timeout: Duration::from_secs(30),
 };
 
-const TRANSACTION: Limits = Limits {
-    carrier: Carrier::Framed,
-    priority: 0,
-    message_bytes_max: 256 * KIB,
-    queue_messages_max: 4_096,
-    queue_bytes_max: 4 * MIB,
-    overflow: Overflow::DropNewest,
-    rate_per_s: 2_000,
-    burst: 4_000,
-    transfer_timeout: Duration::from_secs(30),
-};
-
 // A queue that could not hold one message of the largest size would drop it for ever.
 const _: () = assert!(CONSENSUS.message_bytes_max <= CONSENSUS.queue_bytes_max);
 const _: () = assert!(BODY.message_bytes_max <= BODY.queue_bytes_max);
 const _: () = assert!(SYNC_REQUEST.message_bytes_max <= SYNC_REQUEST.queue_bytes_max);
 const _: () = assert!(SYNC_RESPONSE.message_bytes_max <= SYNC_RESPONSE.queue_bytes_max);
-const _: () = assert!(TRANSACTION.message_bytes_max <= TRANSACTION.queue_bytes_max);
 
 impl Class {
-    pub const ALL: [Class; 5] = [
+    pub const ALL: [Class; 4] = [
         Class::Consensus,
         Class::Body,
         Class::SyncRequest,
         Class::SyncResponse,
-        Class::Transaction,
     ];
 
     /// The first byte of a stream of this class.
@@ -159,7 +143,6 @@ impl Class {
             Class::Body => "body",
             Class::SyncRequest => "sync_request",
             Class::SyncResponse => "sync_response",
-            Class::Transaction => "transaction",
         }
     }
 
@@ -174,7 +157,6 @@ impl Class {
             Class::Body => &BODY,
             Class::SyncRequest => &SYNC_REQUEST,
             Class::SyncResponse => &SYNC_RESPONSE,
-            Class::Transaction => &TRANSACTION,
         }
     }
 }
@@ -190,6 +172,6 @@ mod tests {
             assert_eq!(class.index(), index);
         }
         assert_eq!(Class::from_tag(0), None);
-        assert_eq!(Class::from_tag(6), None);
+        assert_eq!(Class::from_tag(5), None);
     }
 }

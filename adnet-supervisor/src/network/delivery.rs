@@ -1,4 +1,5 @@
-//! From the links of one chain to its receiver: three lanes, bounded in bytes, on a plain thread.
+//! From the links of one chain to its receiver: three lanes on a plain thread. Consensus and blocks
+//! are bounded in bytes here, gossip by its own inbox.
 //!
 //! The receiver may block (its ring to the worker is full). Then the lanes fill, readers wait for
 //! room, flow control slows the peers down, and keep-alives and the other chain go on.
@@ -11,18 +12,17 @@ use std::{
 use adnet_common::chain_id::ChainId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Inbound, class::Class, error::NetworkError};
+use super::{Arrival, Gossiped, Inbound, class::Class, error::NetworkError};
 
 /// Room is counted in units of this many bytes; a message takes one at least.
 const UNIT_BYTES: usize = 1 << 10;
-/// Room of the lanes, in units: consensus, blocks, transactions.
-const LANE_UNITS: [usize; 3] = [16 << 10, 36 << 10, 8 << 10];
+/// Room of the lanes, in units: consensus, blocks.
+const LANE_UNITS: [usize; 2] = [16 << 10, 36 << 10];
 
 const fn lane_of(class: Class) -> usize {
     match class {
         Class::Consensus => 0,
         Class::Body | Class::SyncRequest | Class::SyncResponse => 1,
-        Class::Transaction => 2,
     }
 }
 
@@ -31,7 +31,9 @@ type Parcel = (Inbound, OwnedSemaphorePermit);
 
 /// The lanes' ends for readers. The thread ends when this is dropped and the lanes are empty.
 pub struct Delivery {
-    lanes: [Lane; 3],
+    lanes: [Lane; 2],
+    /// Holds few messages at a time, by the bounds of the gossip inbox.
+    gossip: mpsc::UnboundedSender<Gossiped>,
 }
 
 struct Lane {
@@ -54,14 +56,15 @@ impl DeliveryThread {
 impl Delivery {
     pub fn start(
         chain: ChainId,
-        receiver: Arc<dyn Fn(Inbound) + Send + Sync>,
+        receiver: Arc<dyn Fn(Arrival) + Send + Sync>,
     ) -> Result<(Self, DeliveryThread), NetworkError> {
         let channels = LANE_UNITS.map(|units| {
             let (parcels, receiver) = mpsc::unbounded_channel();
             let room = Arc::new(Semaphore::new(units));
             (Lane { room, parcels }, receiver)
         });
-        let [(consensus, first), (blocks, second), (transactions, third)] = channels;
+        let [(consensus, first), (blocks, second)] = channels;
+        let (gossip, third) = mpsc::unbounded_channel();
         // It only waits for channels, so it needs neither the I/O nor the time driver.
         let executor = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -70,12 +73,18 @@ impl Delivery {
         thread::Builder::new()
             .name(format!("adnet-in-{chain}"))
             .spawn(move || {
-                executor.block_on(run([first, second, third], &*receiver));
+                executor.block_on(run([first, second], third, &*receiver));
                 drop(alive);
             })
             .map_err(NetworkError::Runtime)?;
-        let lanes = [consensus, blocks, transactions];
-        Ok((Self { lanes }, DeliveryThread(ended)))
+        let lanes = [consensus, blocks];
+        Ok((Self { lanes, gossip }, DeliveryThread(ended)))
+    }
+
+    /// Hands over a gossiped message, after all others.
+    pub fn deliver_gossip(&self, message: Gossiped) {
+        // The thread is there until this end is gone.
+        let _ = self.gossip.send(message);
     }
 
     /// Waits for room, then hands the message over. False if the network is ending.
@@ -92,18 +101,22 @@ impl Delivery {
 
 /// Strictly by lane: a vote waits for at most the one message that is being handed over.
 async fn run(
-    [mut first, mut second, mut third]: [mpsc::UnboundedReceiver<Parcel>; 3],
-    receiver: &(dyn Fn(Inbound) + Send + Sync),
+    [mut first, mut second]: [mpsc::UnboundedReceiver<Parcel>; 2],
+    mut third: mpsc::UnboundedReceiver<Gossiped>,
+    receiver: &(dyn Fn(Arrival) + Send + Sync),
 ) {
     loop {
         let (message, room) = tokio::select! {
             biased;
             Some(parcel) = first.recv() => parcel,
             Some(parcel) = second.recv() => parcel,
-            Some(parcel) = third.recv() => parcel,
+            Some(gossiped) = third.recv() => {
+                receiver(Arrival::Gossip(gossiped));
+                continue;
+            }
             else => return,
         };
-        receiver(message);
+        receiver(Arrival::Message(message));
         drop(room);
     }
 }
@@ -122,7 +135,7 @@ mod tests {
         }
     }
 
-    /// While the receiver is blocked, the transaction lane fills up to its bound, and a vote that
+    /// While the receiver is blocked, the lane of blocks fills up to its bound, and a vote that
     /// comes last is still handed over next.
     #[test]
     fn a_blocked_receiver_fills_a_lane_up_to_its_bound_and_votes_overtake() {
@@ -130,7 +143,10 @@ mod tests {
         let blocked = Mutex::new(blocked);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
-        let receiver = Arc::new(move |message: Inbound| {
+        let receiver = Arc::new(move |arrival: Arrival| {
+            let Arrival::Message(message) = arrival else {
+                panic!("nothing was gossiped");
+            };
             // Blocks until released; after the sender is gone it never blocks again.
             let _ = blocked.lock().unwrap().recv();
             log.lock().unwrap().push(message.class);
@@ -143,24 +159,24 @@ mod tests {
         runtime.block_on(async {
             let mut taken = 0;
             let patience = Duration::from_millis(300);
-            while tokio::time::timeout(patience, delivery.deliver(message(Class::Transaction, 0)))
+            while tokio::time::timeout(patience, delivery.deliver(message(Class::Body, 0)))
                 .await
                 .is_ok()
             {
                 taken += 1;
-                assert!(taken <= LANE_UNITS[2], "the lane took more than its room");
+                assert!(taken <= LANE_UNITS[1], "the lane took more than its room");
             }
-            assert_eq!(taken, LANE_UNITS[2]);
+            assert_eq!(taken, LANE_UNITS[1]);
             assert!(delivery.deliver(message(Class::Consensus, 0)).await);
         });
         drop(release);
         drop(delivery);
         assert!(thread.wait(Duration::from_secs(10)));
         let seen = seen.lock().unwrap();
-        assert_eq!(seen.len(), LANE_UNITS[2] + 1);
+        assert_eq!(seen.len(), LANE_UNITS[1] + 1);
         assert_eq!(
             seen[..2],
-            [Class::Transaction, Class::Consensus],
+            [Class::Body, Class::Consensus],
             "the vote overtakes all that wait"
         );
     }

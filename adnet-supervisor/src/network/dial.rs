@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quinn::Connection;
 use tokio::{
     net::lookup_host,
     time::{sleep, timeout},
@@ -15,19 +16,22 @@ use super::{
     Direction,
     address::PeerAddr,
     error::LinkError,
-    identity::Short,
+    hello::Hello,
+    identity::{PeerId, Short},
     node::ChainNode,
     session::{self, HANDSHAKE_TIMEOUT, Session},
     tls::Presented,
 };
 
-/// The shortest and the longest pause between two dials; jitter adds up to a half.
+/// The shortest and the longest pause between two dials; jitter adds up to a half. Peers are few and
+/// a dial is one datagram, and while these pauses last a network that was cut apart stands still: with
+/// the time-out of a handshake that began too early, it is whole again within 10 s.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(20);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// A link that has lasted so long was a good one: the pauses begin anew.
 const GOOD_LINK: Duration = Duration::from_secs(10);
 
-/// Pauses that double from 1 s to 20 s, each stretched at random by up to a half, so that the
+/// Pauses that double from 1 s to 3 s, each stretched at random by up to a half, so that the
 /// nodes of a network that lost the same peer do not come back at once.
 struct BackOff {
     next: Duration,
@@ -87,7 +91,7 @@ async fn dial(
     let to = resolve(node, address, attempt)
         .await
         .ok_or_else(|| (None, LinkError::Unresolved(address.to_string())))?;
-    connect(node, address, to)
+    link(node, address.peer, to)
         .await
         .map_err(|error| (Some(to), error))
 }
@@ -104,28 +108,45 @@ async fn resolve(node: &ChainNode, address: &PeerAddr, attempt: usize) -> Option
     usable.get(attempt.checked_rem(usable.len())?).copied()
 }
 
-async fn connect(
+/// Dials an address at which this peer is expected, and links it.
+pub async fn link(
     node: &Arc<ChainNode>,
-    address: &PeerAddr,
+    expected: PeerId,
     to: SocketAddr,
 ) -> Result<Session, LinkError> {
-    let presented = Presented::default();
-    let connecting = node.quic.connect(to, address.peer, presented.clone())?;
-    let connection = match timeout(HANDSHAKE_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            return Err(match presented.get() {
-                Some(other) if *other != address.peer => LinkError::WrongKey {
-                    address: to,
-                    expected: address.peer,
-                    presented: *other,
-                },
-                _ => error.into(),
-            });
-        }
-        Err(_) => return Err(LinkError::HandshakeTimeout(to)),
-    };
+    let connection = handshake(node, expected, to).await?;
     session::greet(node, connection, Direction::Outbound, Instant::now()).await
+}
+
+/// Dials an address to see whether this peer is there, hears its hello and takes leave.
+pub async fn test(
+    node: &Arc<ChainNode>,
+    expected: PeerId,
+    to: SocketAddr,
+) -> Result<Hello, LinkError> {
+    let connection = handshake(node, expected, to).await?;
+    session::probe(node, &connection).await
+}
+
+async fn handshake(
+    node: &Arc<ChainNode>,
+    expected: PeerId,
+    to: SocketAddr,
+) -> Result<Connection, LinkError> {
+    let presented = Presented::default();
+    let connecting = node.quic.connect(to, expected, presented.clone())?;
+    match timeout(HANDSHAKE_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(match presented.get() {
+            Some(other) if *other != expected => LinkError::WrongKey {
+                address: to,
+                expected,
+                presented: *other,
+            },
+            _ => error.into(),
+        }),
+        Err(_) => Err(LinkError::HandshakeTimeout(to)),
+    }
 }
 
 #[cfg(test)]

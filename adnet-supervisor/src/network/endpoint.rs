@@ -29,8 +29,10 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const STREAMS_BEFORE_HELLO: u32 = 1;
 /// Streams that a linked peer may have open at a time: its hello, one per framed class, and
 /// messages under way.
-const STREAMS_OF_CONFIGURED: u32 = 16;
+const STREAMS_OF_TRUSTED: u32 = 16;
 const STREAMS_OF_UNKNOWN: u32 = 8;
+/// Bidirectional streams of gossip, from either side: one per session, and a few more after errors.
+const GOSSIP_STREAMS: u32 = 6;
 /// Handshakes that may wait for our attention, and the bytes kept for them.
 const INCOMING_MAX: usize = 64;
 const INCOMING_BYTES_MAX: u64 = 32 << 10;
@@ -39,7 +41,8 @@ const INCOMING_BYTES_TOTAL_MAX: u64 = 1 << 20;
 /// Unacknowledged bytes that a connection keeps for sending. Must be no less than what all streams
 /// may have in flight together: a full window makes consensus wait, whatever its priority.
 const fn send_window_bytes(streams: u32) -> u64 {
-    streams as u64 * STREAM_WINDOW_BYTES as u64
+    // The streams of gossip may be opened by both sides.
+    (streams as u64 + 2 * GOSSIP_STREAMS as u64) * STREAM_WINDOW_BYTES as u64
 }
 
 fn transport() -> TransportConfig {
@@ -133,11 +136,12 @@ pub fn peer_of(connection: &Connection) -> Option<PeerId> {
 }
 
 /// Widens the limits of a connection whose peer has said an agreeable hello.
-pub fn admit(connection: &Connection, configured: bool) {
-    let streams = match configured {
-        true => STREAMS_OF_CONFIGURED,
+pub fn admit(connection: &Connection, trusted: bool) {
+    let streams = match trusted {
+        true => STREAMS_OF_TRUSTED,
         false => STREAMS_OF_UNKNOWN,
     };
     connection.set_send_window(send_window_bytes(streams));
     connection.set_max_concurrent_uni_streams(VarInt::from_u32(streams));
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(GOSSIP_STREAMS));
 }

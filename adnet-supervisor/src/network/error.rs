@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr};
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, store::StoreError};
 use quinn::{ConnectError, ConnectionError};
 
 use super::{
+    discovery::RecordError,
     identity::{PeerId, Short},
     refusal::{By, Refusal},
 };
@@ -13,6 +14,8 @@ use super::{
 /// Why a network does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
+    #[error("{chain}: gossip cannot start: {error}")]
+    Gossip { chain: ChainId, error: String },
     #[error("network name `{0}` is not 1 to 64 characters of a-z, 0-9 and -")]
     Name(String),
     #[error("chain {0} is configured twice")]
@@ -25,6 +28,12 @@ pub enum NetworkError {
     Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
     #[error("the network's threads cannot start: {0}")]
     Runtime(io::Error),
+    #[error("discovery cannot start: {0}")]
+    Discovery(String),
+    #[error("boot node {record}: {error}")]
+    BootNode { record: String, error: RecordError },
+    #[error("the address book cannot be read: {0}")]
+    AddressBook(#[from] StoreError),
     #[error("a metric of the network cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
 }

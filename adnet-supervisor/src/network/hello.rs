@@ -7,22 +7,24 @@
 use adnet_common::{
     chain_id::ChainId,
     codec::{DecodeError, Reader, Writer},
+    consensus::Domain,
+    hash::Hash,
 };
 
-use super::refusal::Refusal;
+use super::{identity::PeerId, refusal::Refusal, validators::ValidatorProof};
 
 /// Version of hello, streams and classes. A peer with another one is refused.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// A longer hello is refused before it is read.
 pub const HELLO_BYTES_MAX: usize = 256;
 
-/// What a node says that it is. Unproved: nothing may rest on it but what an operator is shown.
+/// What a node is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Follows the chain.
-    Full = 0,
-    /// Holds a validator key.
-    Validator = 1,
+    Full,
+    /// Has proved to be the node of a validator that votes at present.
+    Validator,
 }
 
 /// The first message on a connection, in each direction.
@@ -33,7 +35,8 @@ pub struct Hello {
     pub genesis: [u8; 32],
     /// Height of the last block that the sender has committed.
     pub tip_height: u64,
-    pub role: Role,
+    /// Of a validator: that this peer id is its node.
+    pub proof: Option<ValidatorProof>,
 }
 
 impl Hello {
@@ -42,16 +45,29 @@ impl Hello {
         w.u16(self.version)
             .u8(self.chain.as_byte())
             .raw(&self.genesis)
-            .u64(self.tip_height)
-            .u8(self.role as u8);
+            .u64(self.tip_height);
+        match &self.proof {
+            None => {
+                w.u8(0);
+            }
+            Some(proof) => {
+                w.u8(1);
+                proof.encode(&mut w);
+            }
+        }
         w.finish()
     }
 
-    /// Reads a peer's hello and judges it by ours.
+    /// Reads the hello of the peer whose key TLS has proved, and judges it by ours.
     ///
     /// # Errors
     /// The reason for which the peer is refused.
-    pub fn receive(bytes: &[u8], ours: &Hello) -> Result<Hello, Refusal> {
+    pub fn receive(
+        bytes: &[u8],
+        ours: &Hello,
+        network_id: u32,
+        peer: &PeerId,
+    ) -> Result<Hello, Refusal> {
         let mut r = Reader::new(bytes);
         let version = r.u16("hello version").map_err(|_| Refusal::BadHello)?;
         if version != ours.version {
@@ -64,7 +80,15 @@ impl Hello {
         if theirs.genesis != ours.genesis {
             return Err(Refusal::WrongGenesis);
         }
-        Ok(theirs)
+        let domain = Domain {
+            network_id,
+            chain: ours.chain,
+            genesis: Hash(ours.genesis),
+        };
+        match &theirs.proof {
+            Some(proof) if !proof.verifies(&domain, peer) => Err(Refusal::WrongProof),
+            _ => Ok(theirs),
+        }
     }
 
     fn decode_rest(version: u16, mut r: Reader<'_>) -> Result<Hello, DecodeError> {
@@ -72,10 +96,10 @@ impl Hello {
         let chain = chain.ok_or_else(|| r.invalid("hello chain", "unknown chain"))?;
         let genesis = r.array("hello genesis")?;
         let tip_height = r.u64("hello tip")?;
-        let role = match r.u8("hello role")? {
-            0 => Role::Full,
-            1 => Role::Validator,
-            _ => return Err(r.invalid("hello role", "unknown role")),
+        let proof = match r.u8("hello proof")? {
+            0 => None,
+            1 => Some(ValidatorProof::decode(&mut r)?),
+            _ => return Err(r.invalid("hello proof", "neither absent nor present")),
         };
         r.end()?;
         Ok(Hello {
@@ -83,39 +107,56 @@ impl Hello {
             chain,
             genesis,
             tip_height,
-            role,
+            proof,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ed25519_consensus::SigningKey;
     use proptest::prelude::*;
 
+    use super::*;
+
+    const NETWORK_ID: u32 = 9;
+    const PEER: PeerId = [8; 32];
     const OURS: Hello = Hello {
         version: PROTOCOL_VERSION,
         chain: ChainId::Delta,
         genesis: [3; 32],
         tip_height: 17,
-        role: Role::Validator,
+        proof: None,
     };
 
+    fn judged(bytes: &[u8]) -> Result<Hello, Refusal> {
+        Hello::receive(bytes, &OURS, NETWORK_ID, &PEER)
+    }
+
     fn verdict(theirs: Hello) -> Result<Hello, Refusal> {
-        Hello::receive(&theirs.encode(), &OURS)
+        judged(&theirs.encode())
+    }
+
+    fn proof(chain: ChainId, peer: &PeerId) -> Option<ValidatorProof> {
+        let domain = Domain {
+            network_id: NETWORK_ID,
+            chain,
+            genesis: Hash(OURS.genesis),
+        };
+        Some(ValidatorProof::make(
+            &SigningKey::from([1; 32]),
+            &domain,
+            peer,
+        ))
     }
 
     #[test]
     fn a_hello_is_judged_by_version_chain_and_genesis() {
         let tip_height = u64::MAX;
-        let role = Role::Full;
-        let good = Hello {
-            tip_height,
-            role,
-            ..OURS
-        };
+        let good = Hello { tip_height, ..OURS };
         assert_eq!(verdict(good), Ok(good));
-        let other = Hello { version: 2, ..OURS };
+        let version = PROTOCOL_VERSION + 1;
+        let other = Hello { version, ..OURS };
         assert_eq!(verdict(other), Err(Refusal::UnknownVersion));
         let chain = ChainId::Alpha;
         assert_eq!(verdict(Hello { chain, ..OURS }), Err(Refusal::WrongChain));
@@ -127,22 +168,32 @@ mod tests {
     }
 
     #[test]
+    fn a_validator_proves_which_peer_it_is() {
+        let with = |proof| Hello { proof, ..OURS };
+        let good = with(proof(ChainId::Delta, &PEER));
+        assert!(good.encode().len() <= HELLO_BYTES_MAX);
+        assert_eq!(verdict(good), Ok(good));
+        let of_another_peer = with(proof(ChainId::Delta, &[7; 32]));
+        assert_eq!(verdict(of_another_peer), Err(Refusal::WrongProof));
+        let of_another_chain = with(proof(ChainId::Alpha, &PEER));
+        assert_eq!(verdict(of_another_chain), Err(Refusal::WrongProof));
+    }
+
+    #[test]
     fn the_version_is_judged_even_where_the_rest_cannot_be_read() {
-        assert_eq!(
-            Hello::receive(&[0, 2, 99], &OURS),
-            Err(Refusal::UnknownVersion)
-        );
-        assert_eq!(Hello::receive(&[0, 1, 99], &OURS), Err(Refusal::BadHello));
-        assert_eq!(Hello::receive(&[0], &OURS), Err(Refusal::BadHello));
+        let next = u8::try_from(PROTOCOL_VERSION + 1).unwrap();
+        assert_eq!(judged(&[0, next, 99]), Err(Refusal::UnknownVersion));
+        assert_eq!(judged(&[0, next - 1, 99]), Err(Refusal::BadHello));
+        assert_eq!(judged(&[0]), Err(Refusal::BadHello));
         let mut long = OURS.encode();
         long.push(0);
-        assert_eq!(Hello::receive(&long, &OURS), Err(Refusal::BadHello));
+        assert_eq!(judged(&long), Err(Refusal::BadHello));
     }
 
     proptest! {
         #[test]
         fn any_bytes_get_a_verdict(bytes: Vec<u8>) {
-            let _ = Hello::receive(&bytes, &OURS);
+            let _ = judged(&bytes);
         }
     }
 }

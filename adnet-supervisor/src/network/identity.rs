@@ -64,6 +64,14 @@ impl Identity {
             .into()
     }
 
+    /// An ed25519 signature by the node key.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&*self.seed);
+        let signature = pair.expect("any 32 bytes are a seed").sign(message);
+        let bytes = signature.as_ref().try_into();
+        bytes.expect("an ed25519 signature has 64 bytes")
+    }
+
     /// A secret that is stable over restarts, one per purpose.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.seed.as_slice());

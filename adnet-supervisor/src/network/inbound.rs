@@ -1,4 +1,4 @@
-//! From the streams of a link to the chain's lanes.
+//! From the streams of a link to the chain's lanes, and to the sessions of gossip.
 //!
 //! One task per connection, the demultiplexer, accepts all streams; each is read in a task of its
 //! own, so that one that says nothing holds up no other. What a peer can make us hold is bounded:
@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use quinn::{ConnectionError, RecvStream, VarInt};
+use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::{
     sync::{Mutex, SemaphorePermit},
     task::JoinSet,
@@ -24,6 +24,7 @@ use super::{
     Inbound,
     class::{Carrier, Class},
     frame::{self, FrameError},
+    gossip::{self, Sessions},
     link::Link,
     metrics::DropCause,
     node::ChainNode,
@@ -58,15 +59,28 @@ impl Turns {
     }
 }
 
-/// Accepts and reads every stream until the connection ends. Nobody else may call `accept_uni`.
-pub async fn demultiplex(node: &Arc<ChainNode>, link: &Arc<Link>) -> ConnectionError {
+/// Accepts and reads every stream until the connection ends. Nobody else may call `accept_uni` or
+/// `accept_bi`.
+pub async fn demultiplex(
+    node: &Arc<ChainNode>,
+    link: &Arc<Link>,
+    sessions: &Arc<Sessions>,
+) -> ConnectionError {
     let turns = Arc::new(Turns::new());
     let mut readers = JoinSet::new(); // aborted with the connection
     loop {
         tokio::select! {
             stream = link.connection.accept_uni() => match stream {
                 Ok(stream) => {
-                    readers.spawn(serve(node.clone(), link.clone(), turns.clone(), stream));
+                    let (node, link) = (node.clone(), link.clone());
+                    readers.spawn(serve(node, link, turns.clone(), sessions.clone(), stream));
+                }
+                Err(end) => return end,
+            },
+            stream = link.connection.accept_bi() => match stream {
+                Ok(stream) => {
+                    let (node, link) = (node.clone(), link.clone());
+                    readers.spawn(serve_gossip(node, link, sessions.clone(), stream));
                 }
                 Err(end) => return end,
             },
@@ -76,22 +90,64 @@ pub async fn demultiplex(node: &Arc<ChainNode>, link: &Arc<Link>) -> ConnectionE
 }
 
 /// Reads one stream, and ends the connection if it breaks the rules.
-async fn serve(node: Arc<ChainNode>, link: Arc<Link>, turns: Arc<Turns>, mut stream: RecvStream) {
-    let reason = match read_stream(&node, &link, &turns, &mut stream).await {
+async fn serve(
+    node: Arc<ChainNode>,
+    link: Arc<Link>,
+    turns: Arc<Turns>,
+    sessions: Arc<Sessions>,
+    mut stream: RecvStream,
+) {
+    let read = read_stream(&node, &link, &turns, &sessions, &mut stream).await;
+    judge(&node, &link, read);
+}
+
+/// Hands a stream of gossip to its session.
+async fn serve_gossip(
+    node: Arc<ChainNode>,
+    link: Arc<Link>,
+    sessions: Arc<Sessions>,
+    (send, mut recv): (SendStream, RecvStream),
+) {
+    let header = async {
+        match frame::read_tag(&mut recv).await? {
+            gossip::GOSSIP_TAG => gossip::read_header(&mut recv).await,
+            _ => Err(FrameError::Malformed),
+        }
+    };
+    let taken_in = match header.await {
+        Ok(header) => {
+            let taken_in = sessions.take_in(header, (send, recv));
+            if header.configured {
+                node.gossip.configured_us(link.peer).await;
+            }
+            taken_in
+        }
+        Err(error) => Err(error),
+    };
+    judge(&node, &link, taken_in);
+}
+
+fn judge(node: &ChainNode, link: &Link, read: Result<(), FrameError>) {
+    let reason = match read {
         Ok(()) | Err(FrameError::Reset | FrameError::Lost(_)) => return,
         Err(FrameError::Oversize) => Refusal::Oversize,
         Err(FrameError::End | FrameError::Malformed) => Refusal::Protocol,
     };
-    node.violated(&link, reason);
+    node.violated(link, reason);
 }
 
 async fn read_stream(
     node: &ChainNode,
     link: &Link,
     turns: &Turns,
+    sessions: &Sessions,
     stream: &mut RecvStream,
 ) -> Result<(), FrameError> {
-    let class = frame::class_of(frame::read_tag(stream).await?)?;
+    let tag = frame::read_tag(stream).await?;
+    if tag == gossip::BYE_TAG {
+        return sessions.bye(gossip::read_bye(stream).await?);
+    }
+    let class = frame::class_of(tag)?;
     match class.limits().carrier {
         Carrier::Framed => {
             if turns.framed[class.index()].swap(true, Ordering::Relaxed) {
@@ -166,7 +222,7 @@ async fn place_for<'a>(
     link: &Link,
     len: usize,
 ) -> Option<SemaphorePermit<'a>> {
-    if len <= LARGE_BYTES || node.links.is_configured(&link.peer) {
+    if len <= LARGE_BYTES || node.links.is_trusted(link) {
         return None;
     }
     let place = node.unknown_transfers.acquire().await;

@@ -5,6 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 
 use super::{
     class::Class,
+    connect::{Outcome, Purpose},
     refusal::{By, Refusal},
 };
 
@@ -29,8 +30,30 @@ impl DropCause {
     }
 }
 
+/// Figures of the node as a whole.
+#[derive(Clone)]
+pub struct SharedMetrics {
+    discovery_nodes: IntGauge,
+    new: IntGauge,
+    tried: IntGauge,
+}
+
+impl SharedMetrics {
+    pub fn set_discovery_nodes(&self, count: usize) {
+        self.discovery_nodes.set(count as i64);
+    }
+
+    pub fn set_book(&self, new: usize, tried: usize) {
+        self.new.set(new as i64);
+        self.tried.set(tried as i64);
+    }
+}
+
 pub struct Metrics {
+    dials: IntCounterVec,
+    shared: SharedMetrics,
     peers: IntGaugeVec,
+    links: IntGaugeVec,
     bytes: IntCounterVec,
     messages: IntCounterVec,
     dropped: IntCounterVec,
@@ -49,9 +72,35 @@ impl Metrics {
         let opts = Opts::new("adnet_network_peers", "Linked peers");
         let peers = IntGaugeVec::new(opts, &["chain"])?;
         registry.register(Box::new(peers.clone()))?;
+        let opts = Opts::new("adnet_network_links", "Linked peers by who dialled whom");
+        let links = IntGaugeVec::new(opts, &["chain", "direction"])?;
+        registry.register(Box::new(links.clone()))?;
+        let opts = Opts::new(
+            "adnet_network_address_book_peers",
+            "Known peers: those that were told, and those that have proved their key",
+        );
+        let book = IntGaugeVec::new(opts, &["table"])?;
+        registry.register(Box::new(book.clone()))?;
+        let discovery_nodes = IntGauge::new(
+            "adnet_network_discovery_nodes",
+            "Nodes in the routing table of discovery",
+        )?;
+        registry.register(Box::new(discovery_nodes.clone()))?;
+        let shared = SharedMetrics {
+            discovery_nodes,
+            new: book.with_label_values(&["new"]),
+            tried: book.with_label_values(&["tried"]),
+        };
         let flow = ["chain", "class", "direction"];
         Ok(Self {
+            shared,
+            dials: counter(
+                "adnet_network_dials_total",
+                "Dials of peers from the address book by what they were for and how they ended",
+                &["chain", "purpose", "outcome"],
+            )?,
             peers,
+            links,
             bytes: counter(
                 "adnet_network_message_bytes_total",
                 "Bytes of messages exchanged with peers, without the transport's own",
@@ -75,6 +124,10 @@ impl Metrics {
         })
     }
 
+    pub fn shared(&self) -> SharedMetrics {
+        self.shared.clone()
+    }
+
     pub fn of_chain(&self, chain: ChainId) -> ChainMetrics {
         let flow = |direction: &str| {
             Class::ALL.map(|class| {
@@ -88,10 +141,13 @@ impl Metrics {
         ChainMetrics {
             chain,
             peers: self.peers.with_label_values(&[chain.name()]),
+            inbound: self.links.with_label_values(&[chain.name(), "inbound"]),
+            outbound: self.links.with_label_values(&[chain.name(), "outbound"]),
             received: flow("in"),
             sent: flow("out"),
             dropped: self.dropped.clone(),
             refusals: self.refusals.clone(),
+            dials: self.dials.clone(),
         }
     }
 }
@@ -112,15 +168,25 @@ impl Flow {
 pub struct ChainMetrics {
     chain: ChainId,
     peers: IntGauge,
+    inbound: IntGauge,
+    outbound: IntGauge,
     received: [Flow; Class::ALL.len()],
     sent: [Flow; Class::ALL.len()],
     dropped: IntCounterVec,
     refusals: IntCounterVec,
+    dials: IntCounterVec,
 }
 
 impl ChainMetrics {
-    pub fn set_peers(&self, count: usize) {
-        self.peers.set(count as i64);
+    pub fn dialled(&self, purpose: Purpose, outcome: Outcome) {
+        let labels = [self.chain.name(), purpose.name(), outcome.name()];
+        self.dials.with_label_values(&labels).inc();
+    }
+
+    pub fn set_peers(&self, inbound: usize, outbound: usize) {
+        self.peers.set((inbound + outbound) as i64);
+        self.inbound.set(inbound as i64);
+        self.outbound.set(outbound as i64);
     }
 
     pub fn received(&self, class: Class, bytes: usize) {

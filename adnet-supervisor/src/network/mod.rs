@@ -12,21 +12,27 @@
 //!   [`Network`] ever waits for a peer;
 //! - a chain whose receiver stalls slows down its own peers only, never the other chain.
 //!
-//! Deliberately absent: discovery, gossip and scores. A gossip router would open bidirectional
-//! streams on the same connections; today a peer may open none.
+//! Messages for everybody (transactions, announced blocks) are gossiped, see `gossip`; all others go
+//! to linked peers directly. Peers are found by `discovery`, remembered in `address_book` and dialled
+//! by `connect`; configured ones are dialled by `dial` in any case.
 
 mod accept;
 mod address;
+mod address_book;
 mod admission;
 mod class;
+mod connect;
 mod delivery;
 mod dial;
+mod discovery;
 mod endpoint;
 mod error;
 mod frame;
+mod gossip;
 mod hello;
 mod identity;
 mod inbound;
+mod limits;
 mod link;
 mod metrics;
 mod node;
@@ -36,7 +42,9 @@ mod rate;
 mod refusal;
 mod reputation;
 mod session;
+mod subnet;
 mod tls;
+mod validators;
 
 #[cfg(test)]
 mod tests;
@@ -48,23 +56,36 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{
+    chain_id::ChainId,
+    keys::PublicKey,
+    node::{GossipId, Topic, Verdict},
+};
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
 
 pub use address::{PeerAddr, PeerAddrError};
 pub use class::Class;
+pub use discovery::DiscoveryConfig;
 pub use error::NetworkError;
+pub use gossip::Gossiped;
 pub use hello::{PROTOCOL_VERSION, Role};
 pub use identity::PeerId;
+pub use limits::Limits;
 pub use refusal::Refusal;
 pub use reputation::Offence;
+pub use validators::{ValidatorKeys, ValidatorProof};
 
+use address_book::AddressBook;
+use connect::Known;
 use delivery::DeliveryThread;
+use discovery::{About, Candidate, Contents, Discovery};
 use identity::Identity;
 use node::ChainNode;
 use reputation::Reputation;
+
+use crate::store::Store;
 
 /// Threads of the network's own runtime. One would do for the traffic; the second keeps
 /// keep-alives going while the first is in a burst of cryptography.
@@ -78,14 +99,20 @@ pub struct NetworkConfig {
     pub node_seed: [u8; 32],
     /// Part of the ALPN: 1 to 64 bytes of `[a-z0-9-]`.
     pub network_name: String,
+    /// The number of the network, a part of what validators sign.
+    pub network_id: u32,
     /// Hash of the genesis file. Peers with another one are refused.
     pub genesis: [u8; 32],
-    /// What this node tells its peers that it is.
-    pub role: Role,
+    /// Who votes; the handle may be given another set while the network runs.
+    pub validators: ValidatorKeys,
     /// At most one entry per chain.
     pub chains: Vec<ChainNet>,
-    /// Links per chain, persistent peers included; these always have their place.
-    pub max_peers_per_chain: usize,
+    /// For each chain.
+    pub limits: Limits,
+    /// How peers are found, if the node looks for any.
+    pub discovery: Option<DiscoveryConfig>,
+    /// Where known peers and bans are kept over a restart.
+    pub store: Option<Store>,
 }
 
 /// One chain's endpoint.
@@ -95,6 +122,8 @@ pub struct ChainNet {
     pub socket: UdpSocket,
     /// Dialled for ever, with back-off. The node itself in this list is skipped.
     pub persistent_peers: Vec<PeerAddr>,
+    /// Of a validator's node: the proof for this chain.
+    pub proof: Option<ValidatorProof>,
 }
 
 /// A message from a peer, within its class's size bound and otherwise unjudged.
@@ -107,9 +136,17 @@ pub struct Inbound {
     pub bytes: Vec<u8>,
 }
 
+/// What comes from peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Message(Inbound),
+    /// Waits for its verdict.
+    Gossip(Gossiped),
+}
+
 /// Receives messages. Called on one thread per chain, one message at a time, consensus first; may
 /// block: then that chain's peers are slowed down by flow control.
-pub type Receiver = Box<dyn Fn(Inbound) + Send + Sync>;
+pub type Receiver = Box<dyn Fn(Arrival) + Send + Sync>;
 
 /// Who opened a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -145,6 +182,9 @@ pub struct Network {
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
     /// One for both chains.
     reputation: Arc<Reputation>,
+    validators: ValidatorKeys,
+    book: Arc<AddressBook>,
+    discovery: Option<Arc<Discovery>>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
     threads: Mutex<Vec<DeliveryThread>>,
     /// Taken at shutdown.
@@ -164,9 +204,13 @@ impl Network {
     ) -> Result<Network, NetworkError> {
         let identity = Arc::new(Identity::from_seed(config.node_seed));
         let reputation = Arc::new(Reputation::default());
-        let terms = node::Terms::new(&config, reputation.clone())?;
+        let (store, is_private) = (config.store.clone(), config.limits.is_private);
+        let book = AddressBook::open(store, is_private, &reputation, unix_ms())?;
+        let book = Arc::new(book);
+        let terms = node::Terms::new(&config, reputation.clone(), book.clone())?;
         let metrics = metrics::Metrics::register(registry)?;
-        let receiver: Arc<dyn Fn(Inbound) + Send + Sync> = Arc::from(receiver);
+        let figures = gossip::Figures::register(registry)?;
+        let receiver: Arc<dyn Fn(Arrival) + Send + Sync> = Arc::from(receiver);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name("adnet-network")
@@ -181,7 +225,7 @@ impl Network {
             if nodes.contains_key(&chain) {
                 return Err(NetworkError::ChainTwice(chain));
             }
-            let (node, thread, peers) = ChainNode::open(
+            let (node, thread, commands, peers) = ChainNode::open(
                 &terms,
                 chain_net,
                 &identity,
@@ -189,6 +233,7 @@ impl Network {
                 receiver.clone(),
                 runtime.handle(),
             )?;
+            runtime.spawn(gossip::run(node.clone(), figures.of_chain(chain), commands));
             runtime.spawn(accept::accept(node.clone()));
             for address in peers {
                 runtime.spawn(dial::keep_linked(node.clone(), address));
@@ -196,10 +241,43 @@ impl Network {
             nodes.insert(chain, node);
             threads.push(thread);
         }
+        let discovery = match config.discovery {
+            Some(discovery) => {
+                let ports = nodes
+                    .iter()
+                    .filter_map(|(chain, node): (_, &Arc<ChainNode>)| {
+                        Some((*chain, node.local_address()?.port()))
+                    });
+                let about = About {
+                    identity: &identity,
+                    genesis: config.genesis,
+                    ports: &ports.collect(),
+                    is_private,
+                };
+                let started = Discovery::start(discovery, about, &book);
+                let discovery = Arc::new(runtime.block_on(started)?);
+                tracing::info!(record = discovery.record(), "discovery listens");
+                let walk = discovery.clone().walk(book.clone(), metrics.shared());
+                runtime.spawn(walk);
+                Some(discovery)
+            }
+            None => None,
+        };
+        let known = Arc::new(Known {
+            book: book.clone(),
+            discovery: discovery.clone(),
+        });
+        for node in nodes.values() {
+            runtime.spawn(connect::keep_connected(node.clone(), known.clone()));
+        }
+        runtime.spawn(address_book::keep(book.clone()));
         Ok(Network {
             peer_id: identity.id(),
             nodes,
             reputation,
+            validators: config.validators,
+            book,
+            discovery,
             threads: Mutex::new(threads),
             runtime: Some(runtime),
         })
@@ -208,6 +286,11 @@ impl Network {
     /// The public node key, the same on both chains.
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
+    }
+
+    /// Our node record as discovery gives it out now; `None` without discovery.
+    pub fn record(&self) -> Option<String> {
+        self.discovery.as_ref().map(|discovery| discovery.record())
     }
 
     /// Where a chain's endpoint listens; `None` for a chain that was not configured.
@@ -251,6 +334,31 @@ impl Network {
         link.is_some_and(|link| node.enqueue(&link, class, Bytes::from(bytes)))
     }
 
+    /// Gives a message to everybody, from peer to peer. Never waits; while nobody is there to hear
+    /// it, it is kept within bounds. False if it was not taken.
+    pub fn publish(&self, chain: ChainId, topic: Topic, bytes: Vec<u8>) -> bool {
+        let node = self.nodes.get(&chain);
+        node.is_some_and(|node| node.gossip.publish(topic, bytes))
+    }
+
+    /// What the worker says of a gossiped message: only what it accepts goes on to other peers, and
+    /// what it rejects counts against the peer that passed it on.
+    pub fn verdict(
+        &self,
+        chain: ChainId,
+        peer: &PeerId,
+        topic: Topic,
+        id: GossipId,
+        verdict: Verdict,
+    ) {
+        if let Some(node) = self.nodes.get(&chain) {
+            node.gossip.verdict(*peer, topic, id, verdict);
+        }
+        if let Verdict::Reject(fault) = verdict {
+            self.blame(peer, Offence::from(fault));
+        }
+    }
+
     /// All linked peers, by chain and peer id.
     pub fn peers(&self) -> Vec<PeerInfo> {
         let of_chain = |(chain, node): (&ChainId, &Arc<ChainNode>)| {
@@ -258,7 +366,7 @@ impl Network {
             let links = node.links.all();
             links
                 .into_iter()
-                .map(move |link| link.info(chain, node.score(&link.peer)))
+                .map(move |link| link.info(chain, node.role_of(&link), node.score(&link.peer)))
                 .collect::<Vec<_>>()
         };
         self.nodes.iter().flat_map(of_chain).collect()
@@ -267,12 +375,18 @@ impl Network {
     /// Enters what a peer did. If that leads to a ban, its links on both chains end, except where
     /// it is configured: an operator's choice stands, and shows in the score only.
     pub fn blame(&self, peer: &PeerId, offence: Offence) {
-        if self.reputation.blame(peer, offence, unix_ms()).is_none() {
+        let Some(ban) = self.reputation.blame(peer, offence, unix_ms()) else {
             return;
-        }
+        };
+        self.book.keep_ban(ban);
         for node in self.nodes.values() {
             node.end_banned(peer);
         }
+    }
+
+    /// Enters who votes from now on: they have their places, and dial each other.
+    pub fn set_validators(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        self.validators.replace(keys);
     }
 
     /// Tells all peers of the chain, and those that come later, the height of the last block.
@@ -286,6 +400,43 @@ impl Network {
     /// wait for a receiver that is blocked.
     pub fn shutdown(self) {
         drop(self);
+    }
+}
+
+/// The record of a node that need not run: what its operator hands out. `ports` are those of the
+/// chains' endpoints. It counts as older than any that the running node gives out.
+///
+/// # Errors
+/// The record would be longer than records may be.
+pub fn record_of(
+    node_seed: [u8; 32],
+    genesis: &[u8; 32],
+    discovery: SocketAddr,
+    ports: &BTreeMap<ChainId, u16>,
+) -> Result<String, NetworkError> {
+    let contents = Contents {
+        genesis,
+        ip: Some(discovery.ip()),
+        discovery_port: discovery.port(),
+        ports,
+        seq: 1,
+    };
+    discovery::build(&Identity::from_seed(node_seed), &contents)
+        .map(|record| record.to_base64())
+        .map_err(|error| NetworkError::Discovery(error.to_string()))
+}
+
+/// Whether a text is the record of a node of the network with this genesis.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_boot_node(text: &str, genesis: &[u8; 32]) -> Result<(), NetworkError> {
+    match Candidate::read_text(text, genesis) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(NetworkError::BootNode {
+            record: text.to_owned(),
+            error,
+        }),
     }
 }
 
@@ -316,6 +467,9 @@ impl Drop for Network {
             let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
         });
         runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        if let Err(error) = self.book.save(unix_ms()) {
+            tracing::warn!(%error, "the address book could not be written");
+        }
         // With the last sender gone the threads hand over what has arrived, and end.
         self.nodes.clear();
         let deadline = Instant::now() + SHUTDOWN_TIMEOUT;

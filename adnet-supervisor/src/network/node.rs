@@ -13,15 +13,18 @@ use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
 
 use super::{
-    ChainNet, Inbound, NetworkConfig,
+    Arrival, ChainNet, Direction, NetworkConfig,
     address::PeerAddr,
-    admission::Admission,
+    address_book::AddressBook,
+    admission::{Admission, Identities},
     class::Class,
     delivery::{Delivery, DeliveryThread},
     endpoint::QuicEndpoint,
     error::{LinkError, NetworkError},
+    gossip::{self, Gossip},
     hello::{Hello, PROTOCOL_VERSION, Role},
     identity::{Identity, PeerId, Short},
+    limits::Limits,
     link::{Link, LinkTable},
     metrics::{ChainMetrics, DropCause},
     queue::Pushed,
@@ -29,6 +32,7 @@ use super::{
     refusal::{By, Refusal},
     reputation::{Offence, Reputation},
     unix_ms,
+    validators::{ValidatorKeys, ValidatorProof},
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -42,14 +46,21 @@ const LOG_RATE_PER_S: u32 = 1;
 /// What every peer must agree to, the same on both chains.
 pub struct Terms {
     network_name: String,
+    network_id: u32,
     genesis: [u8; 32],
-    role: Role,
-    peers_max: usize,
+    limits: Limits,
+    validators: ValidatorKeys,
+    identities: Arc<Identities>,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
 }
 
 impl Terms {
-    pub fn new(config: &NetworkConfig, reputation: Arc<Reputation>) -> Result<Self, NetworkError> {
+    pub fn new(
+        config: &NetworkConfig,
+        reputation: Arc<Reputation>,
+        book: Arc<AddressBook>,
+    ) -> Result<Self, NetworkError> {
         let name = &config.network_name;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
@@ -57,10 +68,13 @@ impl Terms {
         }
         Ok(Self {
             network_name: name.clone(),
+            network_id: config.network_id,
             genesis: config.genesis,
-            role: config.role,
-            peers_max: config.max_peers_per_chain,
+            limits: config.limits,
+            validators: config.validators.clone(),
+            identities: Arc::default(),
             reputation,
+            book,
         })
     }
 
@@ -77,14 +91,22 @@ pub struct ChainNode {
     pub links: LinkTable,
     pub admission: Admission,
     pub delivery: Delivery,
+    pub gossip: Gossip,
     pub metrics: ChainMetrics,
     /// Height of our last block; hellos carry it, and links pass on its changes.
     pub tip: watch::Sender<u64>,
     /// See [`UNKNOWN_TRANSFERS_MAX`].
     pub unknown_transfers: Semaphore,
+    /// Connections of each key, on both chains together.
+    pub identities: Arc<Identities>,
+    pub limits: Limits,
+    pub validators: ValidatorKeys,
     reputation: Arc<Reputation>,
+    book: Arc<AddressBook>,
+    network_id: u32,
     genesis: [u8; 32],
-    role: Role,
+    /// Ours, if we are a validator's node.
+    proof: Option<ValidatorProof>,
     log_rate: Mutex<TokenBucket>,
 }
 
@@ -96,9 +118,9 @@ impl ChainNode {
         net: ChainNet,
         identity: &Identity,
         metrics: ChainMetrics,
-        receiver: Arc<dyn Fn(Inbound) + Send + Sync>,
+        receiver: Arc<dyn Fn(Arrival) + Send + Sync>,
         runtime: &Handle,
-    ) -> Result<(Arc<Self>, DeliveryThread, Vec<PeerAddr>), NetworkError> {
+    ) -> Result<(Arc<Self>, DeliveryThread, gossip::Commands, Vec<PeerAddr>), NetworkError> {
         let _context = runtime.enter();
         let chain = net.chain;
         let us = identity.id();
@@ -108,22 +130,29 @@ impl ChainNode {
         let configured: BTreeSet<PeerId> = peers.iter().map(|address| address.peer).collect();
         let quic = QuicEndpoint::new(identity, chain, terms.alpn(chain), net.socket)?;
         let (delivery, thread) = Delivery::start(chain, receiver)?;
+        let (gossip, commands) = Gossip::new();
         let node = Arc::new(Self {
             chain,
             us,
             quic,
-            admission: Admission::new(configured.len()),
-            links: LinkTable::new(us, configured, terms.peers_max),
+            admission: Admission::new(configured.len(), &terms.limits),
+            links: LinkTable::new(us, configured, terms.validators.clone(), &terms.limits),
             delivery,
+            gossip,
             metrics,
             tip: watch::Sender::new(0),
             unknown_transfers: Semaphore::new(UNKNOWN_TRANSFERS_MAX),
+            identities: terms.identities.clone(),
+            limits: terms.limits,
+            validators: terms.validators.clone(),
             reputation: terms.reputation.clone(),
+            book: terms.book.clone(),
+            network_id: terms.network_id,
             genesis: terms.genesis,
-            role: terms.role,
+            proof: net.proof,
             log_rate: Mutex::new(TokenBucket::new(LOG_RATE_PER_S, LOG_BURST, Instant::now())),
         });
-        Ok((node, thread, peers))
+        Ok((node, thread, commands, peers))
     }
 
     /// What we say of ourselves at this moment.
@@ -133,8 +162,40 @@ impl ChainNode {
             chain: self.chain,
             genesis: self.genesis,
             tip_height: *self.tip.borrow(),
-            role: self.role,
+            proof: self.proof,
         }
+    }
+
+    /// Judges a peer's hello by ours.
+    pub fn judge_hello(&self, bytes: &[u8], peer: &PeerId) -> Result<Hello, Refusal> {
+        Hello::receive(bytes, &self.hello(), self.network_id, peer)
+    }
+
+    /// Whether we are the node of a validator that votes at present.
+    pub fn is_validator(&self) -> bool {
+        self.proof
+            .is_some_and(|proof| self.validators.contains(&proof.key))
+    }
+
+    /// What a linked peer has proved to be.
+    pub fn role_of(&self, link: &Link) -> Role {
+        match self.links.is_validator(link) {
+            true => Role::Validator,
+            false => Role::Full,
+        }
+    }
+
+    /// Brings the figures of the links up to date.
+    pub fn show_peers(&self) {
+        let links = self.links.all();
+        let of = |direction| {
+            links
+                .iter()
+                .filter(|link| link.direction == direction)
+                .count()
+        };
+        let (inbound, outbound) = (of(Direction::Inbound), of(Direction::Outbound));
+        self.metrics.set_peers(inbound, outbound);
     }
 
     pub fn local_address(&self) -> Option<SocketAddr> {
@@ -173,7 +234,8 @@ impl ChainNode {
         let chain = self.chain;
         if let Some((by, reason)) = error.refusal() {
             self.metrics.refused(by, reason);
-            if reason == Refusal::ShuttingDown || reason == Refusal::Duplicate {
+            let is_usual = [Refusal::ShuttingDown, Refusal::Duplicate, Refusal::Feeler];
+            if is_usual.contains(&reason) {
                 tracing::debug!(%chain, %address, %error, "connection ended");
                 return;
             }
@@ -192,13 +254,17 @@ impl ChainNode {
         let (chain, peer) = (self.chain, Short(link.peer));
         tracing::warn!(%chain, %peer, %reason, "link ended for a violation");
         // Before the close, so that a ban that follows is the reason that the peer reads.
-        let banned = self
-            .reputation
-            .blame(&link.peer, Offence::Protocol, unix_ms());
-        if banned.is_some() {
-            self.end_banned(&link.peer);
-        }
+        self.blame(&link.peer, Offence::Protocol);
         reason.close(&link.connection);
+    }
+
+    /// Enters what a peer did on this chain. A ban ends its link here at once; a link of the other
+    /// chain is refused when it comes again.
+    pub fn blame(&self, peer: &PeerId, offence: Offence) {
+        if let Some(ban) = self.reputation.blame(peer, offence, unix_ms()) {
+            self.book.keep_ban(ban);
+            self.end_banned(peer);
+        }
     }
 
     /// The peer's standing, on both chains together.

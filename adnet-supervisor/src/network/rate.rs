@@ -29,15 +29,21 @@ impl TokenBucket {
 
     /// Takes one token, or says how long to wait for it.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.take_many(1, now)
+    }
+
+    /// Takes so many tokens at once, or none and says how long to wait for them.
+    pub fn take_many(&mut self, tokens: u32, now: Instant) -> Result<(), Duration> {
         let passed = now.saturating_duration_since(self.at);
         self.at = self.at.max(now);
         self.earned = self.earned.saturating_add(passed).min(self.capacity);
-        match self.earned.checked_sub(self.cost) {
+        let cost = self.cost.saturating_mul(tokens);
+        match self.earned.checked_sub(cost) {
             Some(left) => {
                 self.earned = left;
                 Ok(())
             }
-            None => Err(self.cost - self.earned),
+            None => Err(cost - self.earned),
         }
     }
 }

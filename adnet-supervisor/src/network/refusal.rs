@@ -24,10 +24,14 @@ pub enum Refusal {
     HelloTimeout,
     #[error("a malformed hello")]
     BadHello,
+    #[error("a proof of being a validator that does not hold for this peer")]
+    WrongProof,
     #[error("all places for peers are taken")]
     TooManyPeers,
-    #[error("too many connections or handshakes at present, in all or from this address")]
+    #[error("too many connections at present: in all, from this address or subnet, or of this key")]
     Busy,
+    #[error("a short test whether the address is right")]
+    Feeler,
     #[error("a second connection of the same pair")]
     Duplicate,
     #[error("a connection to ourselves")]
@@ -59,7 +63,7 @@ impl By {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 15] = [
+    pub const ALL: [Refusal; 17] = [
         Refusal::WrongNetwork,
         Refusal::WrongKey,
         Refusal::WrongGenesis,
@@ -67,8 +71,10 @@ impl Refusal {
         Refusal::UnknownVersion,
         Refusal::HelloTimeout,
         Refusal::BadHello,
+        Refusal::WrongProof,
         Refusal::TooManyPeers,
         Refusal::Busy,
+        Refusal::Feeler,
         Refusal::Duplicate,
         Refusal::OwnKey,
         Refusal::Oversize,
@@ -85,6 +91,7 @@ impl Refusal {
             Refusal::Protocol => 0x12,
             Refusal::Oversize => 0x13,
             Refusal::Banned => 0x14,
+            Refusal::Feeler => 0x15,
             Refusal::WrongNetwork => 0x20,
             Refusal::WrongGenesis => 0x21,
             Refusal::WrongChain => 0x22,
@@ -95,6 +102,7 @@ impl Refusal {
             Refusal::Busy => 0x27,
             Refusal::OwnKey => 0x28,
             Refusal::WrongKey => 0x29,
+            Refusal::WrongProof => 0x2a,
         }
     }
 
@@ -108,8 +116,10 @@ impl Refusal {
             Refusal::UnknownVersion => "unknown_version",
             Refusal::HelloTimeout => "hello_timeout",
             Refusal::BadHello => "bad_hello",
+            Refusal::WrongProof => "wrong_proof",
             Refusal::TooManyPeers => "too_many_peers",
             Refusal::Busy => "busy",
+            Refusal::Feeler => "feeler",
             Refusal::Duplicate => "duplicate",
             Refusal::OwnKey => "own_key",
             Refusal::Oversize => "oversize",

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use adnet_common::node::Fault;
+
 use super::identity::PeerId;
 
 /// A score at or below this means a ban.
@@ -38,6 +40,16 @@ pub enum Offence {
     Silence,
     /// More messages than its share, after having been slowed down.
     Flood,
+}
+
+impl From<Fault> for Offence {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Garbage => Offence::Garbage,
+            Fault::BadTransaction => Offence::BadTransaction,
+            Fault::BadBlock => Offence::BadBlock,
+        }
+    }
 }
 
 impl Offence {

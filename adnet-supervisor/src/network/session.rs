@@ -14,10 +14,12 @@ use tokio::{
 
 use super::{
     Direction,
+    admission::IdentityTicket,
     class::Class,
     endpoint,
     error::LinkError,
     frame::{self, FrameError, HELLO_TAG},
+    gossip::{Sessions, keep_session},
     hello::{HELLO_BYTES_MAX, Hello},
     identity::{PeerId, Short},
     inbound,
@@ -45,6 +47,7 @@ pub struct Session {
     link: Arc<Link>,
     ours: SendStream,
     theirs: RecvStream,
+    ticket: IdentityTicket,
 }
 
 /// Exchanges hellos and enters the link. On an error the connection is closed by its reason.
@@ -67,14 +70,8 @@ async fn try_greet(
     direction: Direction,
     established: Instant,
 ) -> Result<Session, LinkError> {
-    let peer = endpoint::peer_of(connection).ok_or(LinkError::refused(Refusal::Protocol))?;
-    if peer == node.us {
-        return Err(LinkError::refused(Refusal::OwnKey));
-    }
-    if node.is_banned(&peer) {
-        return Err(LinkError::refused(Refusal::Banned));
-    }
-    if !node.links.has_place(&peer) {
+    let (peer, ticket) = identify(node, connection)?;
+    if !node.links.may_have_place(&peer, direction) {
         return Err(LinkError::refused(Refusal::TooManyPeers));
     }
     let (hello, ours, theirs) = timeout(HELLO_TIMEOUT, hellos(node, connection, direction))
@@ -84,7 +81,43 @@ async fn try_greet(
         link,
         ours,
         theirs,
+        ticket,
     })
+}
+
+/// Who is at the other end, by the key that TLS has proved, if it may be there at all.
+fn identify(
+    node: &ChainNode,
+    connection: &Connection,
+) -> Result<(PeerId, IdentityTicket), LinkError> {
+    let peer = endpoint::peer_of(connection).ok_or(LinkError::refused(Refusal::Protocol))?;
+    if peer == node.us {
+        return Err(LinkError::refused(Refusal::OwnKey));
+    }
+    if node.is_banned(&peer) {
+        return Err(LinkError::refused(Refusal::Banned));
+    }
+    let ticket = node.identities.take(peer);
+    let ticket = ticket.ok_or(LinkError::refused(Refusal::Busy))?;
+    Ok((peer, ticket))
+}
+
+/// Hears the hello of a node that was dialled for a test only, and takes leave. The acceptor speaks
+/// first, so it never counts us as a peer.
+pub async fn probe(node: &ChainNode, connection: &Connection) -> Result<Hello, LinkError> {
+    let result = async {
+        let (_, _ticket) = identify(node, connection)?;
+        let (hello, _) = timeout(HELLO_TIMEOUT, hear(node, connection))
+            .await
+            .map_err(|_| LinkError::refused(Refusal::HelloTimeout))??;
+        Ok(hello)
+    };
+    let result = result.await;
+    match &result {
+        Err(LinkError::Refused { by: By::Us, reason }) => reason.close(connection),
+        _ => Refusal::Feeler.close(connection),
+    }
+    result
 }
 
 /// The acceptor speaks first: in TLS 1.3 the dialer's handshake is over before the acceptor has
@@ -134,7 +167,10 @@ async fn hear(node: &ChainNode, connection: &Connection) -> Result<(Hello, RecvS
         FrameError::Lost(error) => error.into(),
         _ => LinkError::refused(Refusal::BadHello),
     })?;
-    let hello = Hello::receive(&bytes, &node.hello()).map_err(LinkError::refused)?;
+    let peer = endpoint::peer_of(connection).ok_or(LinkError::refused(Refusal::Protocol))?;
+    let hello = node
+        .judge_hello(&bytes, &peer)
+        .map_err(LinkError::refused)?;
     Ok((hello, theirs))
 }
 
@@ -150,36 +186,49 @@ fn enter(
     let link = Link::new(peer, connection, direction, hello, established);
     let link = Arc::new(link);
     node.links.admit(&link).map_err(LinkError::refused)?;
-    node.metrics.set_peers(node.links.count());
+    node.show_peers();
     Ok(link)
 }
 
 impl Session {
     /// Serves the link until its connection ends.
     pub async fn run(self, node: Arc<ChainNode>) {
-        let Session { link, ours, theirs } = self;
+        let Session {
+            link,
+            ours,
+            theirs,
+            ticket: _ticket,
+        } = self;
         let (chain, peer) = (node.chain, Short(link.peer));
         let address: SocketAddr = link.connection.remote_address();
         let direction = link.direction;
         tracing::info!(%chain, %peer, %address, ?direction, "peer linked");
 
-        endpoint::admit(&link.connection, node.links.is_configured(&link.peer));
+        endpoint::admit(&link.connection, node.links.is_trusted(&link));
         let mut tasks = JoinSet::new(); // aborted when this function ends
         tasks.spawn(tell_tips(node.clone(), link.clone(), ours));
         tasks.spawn(hear_tips(node.clone(), link.clone(), theirs));
         for class in Class::ALL {
             tasks.spawn(outbound::send_class(node.clone(), link.clone(), class));
         }
-        let end = inbound::demultiplex(&node, &link).await;
+        let sessions = Arc::new(Sessions::new());
+        tasks.spawn(gossip_on(node.clone(), link.clone(), sessions.clone()));
+        let end = inbound::demultiplex(&node, &link, &sessions).await;
 
         node.links.forget(&link);
-        node.metrics.set_peers(node.links.count());
+        node.show_peers();
         let error = LinkError::from(end);
         if let Some((by, reason)) = error.refusal() {
             node.metrics.refused(by, reason);
         }
         tracing::info!(%chain, %peer, %address, reason = %error, "peer unlinked");
     }
+}
+
+/// Lends the link to the router of gossip.
+async fn gossip_on(node: Arc<ChainNode>, link: Arc<Link>, sessions: Arc<Sessions>) {
+    let configured = node.links.is_configured(&link.peer);
+    keep_session(&node.gossip, &link, &sessions, configured).await;
 }
 
 /// Passes on our new tips; those in between are left out.

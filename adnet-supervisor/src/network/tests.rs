@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use adnet_common::{consensus::Domain, hash::Hash};
+use ed25519_consensus::SigningKey;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
 
@@ -19,6 +21,7 @@ use super::{
 
 const CHAIN: ChainId = ChainId::Alpha;
 const GENESIS: [u8; 32] = [7; 32];
+const NETWORK_ID: u32 = 77;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const GOOD: Hello = Hello {
@@ -26,45 +29,76 @@ const GOOD: Hello = Hello {
     chain: CHAIN,
     genesis: GENESIS,
     tip_height: 3,
-    role: Role::Full,
+    proof: None,
 };
 
 /// An honest node, and what it has received.
-struct Honest {
+pub(super) struct Honest {
     network: Network,
     address: SocketAddr,
-    inbox: Arc<Mutex<Vec<Inbound>>>,
+    pub(super) registry: Registry,
+    pub(super) inbox: Arc<Mutex<Vec<Inbound>>>,
 }
 
-fn honest(max_peers_per_chain: usize) -> Honest {
+/// The one validator of the network.
+fn validator_key() -> SigningKey {
+    SigningKey::from([90; 32])
+}
+
+/// Its word that the peer of this seed is its node.
+fn proof_for(chain: ChainId, seed: u8) -> Option<ValidatorProof> {
+    let domain = Domain {
+        network_id: NETWORK_ID,
+        chain,
+        genesis: Hash(GENESIS),
+    };
+    let peer = Identity::from_seed([seed; 32]).id();
+    Some(ValidatorProof::make(&validator_key(), &domain, &peer))
+}
+
+pub(super) fn honest(peers_max: usize) -> Honest {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let config = NetworkConfig {
         node_seed: [1; 32],
         network_name: "hostile".into(),
+        network_id: NETWORK_ID,
         genesis: GENESIS,
-        role: Role::Validator,
+        validators: ValidatorKeys::new([PublicKey(validator_key().verification_key().to_bytes())]),
         chains: vec![ChainNet {
             chain: CHAIN,
             socket,
             persistent_peers: Vec::new(),
+            proof: None,
         }],
-        max_peers_per_chain,
+        limits: Limits {
+            peers_max,
+            outbound_peers: 0,
+            ..Limits::default()
+        },
+        discovery: None,
+        store: None,
     };
     let inbox = Arc::new(Mutex::new(Vec::new()));
     let log = inbox.clone();
-    let receiver = Box::new(move |message| log.lock().unwrap().push(message));
-    let network = Network::start(config, &Registry::new(), receiver).unwrap();
+    let receiver = Box::new(move |arrival| {
+        if let Arrival::Message(message) = arrival {
+            log.lock().unwrap().push(message);
+        }
+    });
+    let registry = Registry::new();
+    let network = Network::start(config, &registry, receiver).unwrap();
     Honest {
         network,
         address,
+        registry,
         inbox,
     }
 }
 
 /// A peer under the control of a test.
-struct Hostile {
-    connection: Connection,
+pub(super) struct Hostile {
+    pub(super) connection: Connection,
     hello: Option<SendStream>,
     _quic: QuicEndpoint,
 }
@@ -77,7 +111,7 @@ impl Hostile {
     async fn try_connect(to: &Honest, seed: u8) -> Result<Self, ConnectionError> {
         let identity = Identity::from_seed([seed; 32]);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let alpn = b"adnet/hostile/alpha/1".to_vec();
+        let alpn = b"adnet/hostile/alpha/2".to_vec();
         let quic = QuicEndpoint::new(&identity, CHAIN, alpn, socket).unwrap();
         let presented = Presented::default();
         let connecting = quic.connect(to.address, to.network.peer_id(), presented);
@@ -97,9 +131,13 @@ impl Hostile {
     }
 
     /// Connects, and is linked.
-    async fn linked(to: &Honest, seed: u8) -> Self {
+    pub(super) async fn linked(to: &Honest, seed: u8) -> Self {
+        Self::linked_by(to, seed, GOOD).await
+    }
+
+    async fn linked_by(to: &Honest, seed: u8, hello: Hello) -> Self {
         let mut peer = Self::connect(to, seed).await;
-        peer.say(&GOOD.encode()).await;
+        peer.say(&hello.encode()).await;
         let id = Identity::from_seed([seed; 32]).id();
         let deadline = Instant::now() + PATIENCE;
         while !to.network.peers().iter().any(|info| info.peer == id) {
@@ -110,7 +148,7 @@ impl Hostile {
     }
 
     /// The reason for which the honest node ends the connection.
-    async fn verdict(&self) -> Refusal {
+    pub(super) async fn verdict(&self) -> Refusal {
         let end = timeout(PATIENCE, self.connection.closed()).await;
         let end: ConnectionError = end.expect("the connection is ended");
         let (_, reason) = Refusal::of_connection_error(&end).expect("a named reason");
@@ -119,7 +157,7 @@ impl Hostile {
 }
 
 /// Runs the test's side on a runtime of its own. The network must be dropped outside of it.
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -140,12 +178,17 @@ fn hellos_are_refused_by_name() {
             ..GOOD
         };
         let other_version = Hello { version: 9, ..GOOD };
+        let with = |proof| Hello { proof, ..GOOD };
+        let stolen_proof = with(proof_for(CHAIN, 3));
+        let other_chains_proof = with(proof_for(ChainId::Delta, 2));
         let cases = [
             (other_genesis.encode(), Refusal::WrongGenesis),
             (other_chain.encode(), Refusal::WrongChain),
             (other_version.encode(), Refusal::UnknownVersion),
             (vec![0; 5], Refusal::UnknownVersion),
-            (vec![0, 1, 1], Refusal::BadHello),
+            (vec![0, 2, 1], Refusal::BadHello),
+            (stolen_proof.encode(), Refusal::WrongProof),
+            (other_chains_proof.encode(), Refusal::WrongProof),
             (vec![0; 1000], Refusal::BadHello),
         ];
         for (hello, reason) in cases {
@@ -181,8 +224,9 @@ fn our_own_key_is_not_a_peer() {
 fn a_claimed_length_over_the_bound_ends_the_connection() {
     let node = honest(8);
     run(async {
-        for class in Class::ALL {
-            let peer = Hostile::linked(&node, 2).await;
+        // Each time another key: two violations are a ban.
+        for (seed, class) in (2..).zip(Class::ALL) {
+            let peer = Hostile::linked(&node, seed).await;
             let mut stream = frame::open(&peer.connection, class.tag(), 0).await.unwrap();
             let len = u32::try_from(class.message_bytes_max() + 1).unwrap();
             stream.write_all(&len.to_be_bytes()).await.unwrap();
@@ -197,20 +241,20 @@ fn streams_that_break_the_rules_end_the_connection() {
     let node = honest(8);
     run(async {
         // A tag that means nothing, and a second hello.
-        for tag in [0, 6, 0xff, HELLO_TAG] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, tag) in (2..).zip([0, 5, 0xff, HELLO_TAG]) {
+            let peer = Hostile::linked(&node, seed).await;
             let _stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A second stream of a framed class.
-        let peer = Hostile::linked(&node, 2).await;
+        let peer = Hostile::linked(&node, 11).await;
         let tag = Class::Consensus.tag();
         let _first = frame::open(&peer.connection, tag, 0).await.unwrap();
         let _second = frame::open(&peer.connection, tag, 0).await.unwrap();
         assert_eq!(peer.verdict().await, Refusal::Protocol);
         // A message that ends before its length, and one that goes on after it.
-        for bytes in [&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]] {
-            let peer = Hostile::linked(&node, 2).await;
+        for (seed, bytes) in (20..).zip([&b"\0\0\0\x09short"[..], &b"\0\0\0\x01long"[..]]) {
+            let peer = Hostile::linked(&node, seed).await;
             let tag = Class::Body.tag();
             let mut stream = frame::open(&peer.connection, tag, 0).await.unwrap();
             stream.write_all(bytes).await.unwrap();
@@ -218,7 +262,7 @@ fn streams_that_break_the_rules_end_the_connection() {
             assert_eq!(peer.verdict().await, Refusal::Protocol);
         }
         // A tip that is no height.
-        let mut peer = Hostile::linked(&node, 2).await;
+        let mut peer = Hostile::linked(&node, 13).await;
         let tips = peer.hello.as_mut().unwrap();
         frame::write(tips, Bytes::from_static(b"high"))
             .await
@@ -278,7 +322,8 @@ fn places_for_peers_and_for_an_address_are_bounded() {
             Hostile::linked(&node, 2).await,
             Hostile::linked(&node, 3).await,
         );
-        let third = Hostile::connect(&node, 4).await;
+        let mut third = Hostile::connect(&node, 4).await;
+        third.say(&GOOD.encode()).await;
         assert_eq!(third.verdict().await, Refusal::TooManyPeers);
         // Silent connections hold their address's places until the hello's time is over.
         let mut silent = Vec::new();
@@ -293,6 +338,36 @@ fn places_for_peers_and_for_an_address_are_bounded() {
         let (_, reason) = Refusal::of_connection_error(&refused).expect("a named reason");
         assert_eq!(reason, Refusal::Busy);
         assert!(silent.len() <= 16);
+    });
+}
+
+#[test]
+fn a_validator_has_its_place_among_any_number_of_strangers() {
+    let node = honest(2);
+    run(async {
+        let _strangers = (
+            Hostile::linked(&node, 2).await,
+            Hostile::linked(&node, 3).await,
+        );
+        let stranger = Hostile::connect(&node, 4).await;
+        // It may yet prove to be the validator.
+        let proof = proof_for(CHAIN, 5);
+        let _validator = Hostile::linked_by(&node, 5, Hello { proof, ..GOOD }).await;
+        let of = |role| {
+            node.network
+                .peers()
+                .iter()
+                .filter(|p| p.role == role)
+                .count()
+        };
+        assert_eq!((of(Role::Full), of(Role::Validator)), (2, 1));
+        drop(stranger);
+        // Now it cannot, whatever it would say.
+        let stranger = Hostile::connect(&node, 6).await;
+        assert_eq!(stranger.verdict().await, Refusal::TooManyPeers);
+        // A validator that votes no more is a peer like any other.
+        node.network.set_validators([]);
+        assert_eq!((of(Role::Full), of(Role::Validator)), (3, 0));
     });
 }
 
@@ -323,7 +398,7 @@ fn a_silent_restart_is_noticed_by_reset() {
     let _quic = {
         let _context = next.enter();
         let identity = Identity::from_seed([2; 32]);
-        QuicEndpoint::new(&identity, CHAIN, b"adnet/hostile/alpha/1".to_vec(), socket).unwrap()
+        QuicEndpoint::new(&identity, CHAIN, b"adnet/hostile/alpha/2".to_vec(), socket).unwrap()
     };
     while !peers().is_empty() {
         assert!(Instant::now() < deadline, "never noticed");

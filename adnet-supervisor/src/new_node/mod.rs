@@ -19,7 +19,10 @@ use adnet_common::{
     },
 };
 
+mod join;
 mod manual;
+
+use crate::network::NetworkError;
 
 pub use manual::manual_with;
 
@@ -32,6 +35,17 @@ pub struct NewNode {
     pub delta_block_interval_ms: Option<u64>,
     /// Replace a genesis whose network has not begun.
     pub replace_genesis: bool,
+    /// The network to join; without, the node gets a development network of its own.
+    pub join: Option<Join>,
+}
+
+/// A network that exists.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Its genesis file, where the data directory does not hold it yet.
+    pub genesis_file: Option<PathBuf>,
+    /// Records of nodes to begin with.
+    pub boot_nodes: Vec<String>,
 }
 
 /// What is in the data directory now, and which of it is new.
@@ -45,6 +59,8 @@ pub struct NewNodeReport {
     pub genesis_hash: Hash,
     pub alpha_block_interval_ms: u64,
     pub delta_block_interval_ms: u64,
+    /// Whether it is a development network, with accounts that everybody knows.
+    pub is_development: bool,
 }
 
 /// One thing that a data directory holds.
@@ -85,6 +101,17 @@ pub enum NewNodeError {
     },
     #[error("the genesis would not be valid: {0}")]
     Invalid(String),
+    #[error(
+        "a boot node belongs to a network that exists: give its genesis by --genesis, or put it \
+         into {0} first"
+    )]
+    NoGenesisToJoin(PathBuf),
+    #[error("{0} is there already, and another genesis than the one given")]
+    OtherGenesis(PathBuf),
+    #[error("{0} is there already and keeps what it says; set network.boot_nodes in it by hand")]
+    OtherConfiguration(PathBuf),
+    #[error(transparent)]
+    BootNode(#[from] NetworkError),
 }
 
 impl NewNode {
@@ -95,6 +122,7 @@ impl NewNode {
             alpha_block_interval_ms: None,
             delta_block_interval_ms: None,
             replace_genesis: false,
+            join: None,
         }
     }
 }
@@ -110,6 +138,8 @@ pub fn create(new: &NewNode) -> Result<NewNodeReport, NewNodeError> {
     if has_database && !has_genesis {
         return Err(NewNodeError::DatabaseWithoutGenesis(node.data_dir.clone()));
     }
+    let joined = new.join.as_ref().map(|join| join::genesis(join, node));
+    let joined = joined.transpose()?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -138,15 +168,23 @@ pub fn create(new: &NewNode) -> Result<NewNodeReport, NewNodeError> {
     let config_file = node.data_dir.join(CONFIG_FILE_NAME);
     let is_new = !config_file.exists();
     if is_new {
-        fs::write(&config_file, manual_with(&[])).map_err(|source| NewNodeError::Io {
-            path: config_file.clone(),
-            source,
+        fs::write(&config_file, join::configuration(new.join.as_ref())).map_err(|source| {
+            NewNodeError::Io {
+                path: config_file.clone(),
+                source,
+            }
         })?;
     }
     parts.push((NodePart::ConfigFile, config_file, is_new));
 
     let genesis_file = node.genesis_file();
-    let genesis = if has_genesis && !new.replace_genesis {
+    let genesis = if let Some(genesis) = joined {
+        if !has_genesis {
+            genesis.create_file(&genesis_file)?;
+        }
+        parts.push((NodePart::Genesis, genesis_file, !has_genesis));
+        genesis
+    } else if has_genesis && !new.replace_genesis {
         let genesis = Genesis::load(&genesis_file)?;
         insist_on_intervals(new, &genesis, &genesis_file)?;
         parts.push((NodePart::Genesis, genesis_file, false));
@@ -171,6 +209,7 @@ pub fn create(new: &NewNode) -> Result<NewNodeReport, NewNodeError> {
         network_name: genesis.network_name,
         alpha_block_interval_ms: genesis.alpha.block_interval_ms,
         delta_block_interval_ms: genesis.delta.block_interval_ms,
+        is_development: new.join.is_none(),
     })
 }
 
@@ -266,6 +305,12 @@ impl fmt::Display for NewNodeReport {
             f,
             "  blocks     alpha every {alpha_ms} ms, delta every {delta_ms} ms"
         )?;
+        if !self.is_development {
+            return write!(
+                f,
+                "  joins      a network of others; it follows until its validator is one of theirs"
+            );
+        }
         write!(
             f,
             "  accounts   dev-0 to dev-{} on both chains (`adnet keys list`)",

@@ -43,13 +43,67 @@ fn a_new_node_is_complete_and_private() {
 }
 
 #[test]
-fn the_written_configuration_file_changes_nothing() {
+fn the_written_configuration_file_says_only_that_the_network_is_private() {
     let (_dir, new) = fixture();
     create(&new).expect("made");
     let file = new.node.data_dir.join(CONFIG_FILE_NAME);
     let loaded = config::load(&Default::default(), &Default::default(), Some(&file));
     let loaded = loaded.expect("the commented manual is a right file");
-    assert_eq!(loaded.config, Config::default());
+    let mut expected = Config::default();
+    expected.network.private = true;
+    assert_eq!(loaded.config, expected);
+}
+
+#[test]
+fn a_node_that_joins_has_the_genesis_and_the_boot_nodes_of_the_network() {
+    let (_dir, first) = fixture();
+    let made = create(&first).expect("made");
+    let genesis_file = Some(first.node.genesis_file());
+    let (dir, second) = fixture();
+    let record = crate::network::record_of(
+        [1; 32],
+        &made.genesis_hash.0,
+        "192.0.2.1:4132".parse().expect("an address"),
+        &Default::default(),
+    );
+    let boot_nodes = vec![record.expect("a record")];
+    let join = |genesis_file: &Option<PathBuf>, boot_nodes: &[String]| NewNode {
+        join: Some(Join {
+            genesis_file: genesis_file.clone(),
+            boot_nodes: boot_nodes.to_vec(),
+        }),
+        ..second.clone()
+    };
+    let without = create(&join(&None, &boot_nodes));
+    assert!(matches!(without, Err(NewNodeError::NoGenesisToJoin(_))));
+    let nonsense = create(&join(&genesis_file, &["enr:-abc".to_owned()]));
+    assert!(matches!(nonsense, Err(NewNodeError::BootNode(_))));
+    assert!(!second.node.data_dir.exists(), "nothing is left of it");
+
+    let joined = join(&genesis_file, &boot_nodes);
+    let report = create(&joined).expect("made");
+    assert_eq!(report.genesis_hash, made.genesis_hash);
+    assert!(create(&joined).is_ok(), "doing it twice changes nothing");
+    let file = second.node.data_dir.join(CONFIG_FILE_NAME);
+    let loaded = config::load(&Default::default(), &Default::default(), Some(&file));
+    let network = loaded.expect("valid").config.network;
+    assert_eq!(
+        (network.boot_nodes, network.private),
+        (boot_nodes[0].clone(), false)
+    );
+    let other = create(&join(&genesis_file, &[]));
+    assert!(
+        other.is_ok(),
+        "without boot nodes there is nothing to change"
+    );
+
+    // Another network is not joined in the same place.
+    let (_other_dir, stranger) = fixture();
+    create(&stranger).expect("made");
+    let stranger = Some(stranger.node.genesis_file());
+    let refused = create(&join(&stranger, &[]));
+    assert!(matches!(refused, Err(NewNodeError::OtherGenesis(_))));
+    drop(dir);
 }
 
 #[test]

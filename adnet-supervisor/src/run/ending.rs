@@ -32,6 +32,9 @@ pub fn code_of(error: &anyhow::Error) -> i32 {
     if is_settings {
         return exit_code::CONFIG;
     }
+    if let Some(NetworkError::BootNode { .. }) = error.downcast_ref() {
+        return exit_code::CONFIG;
+    }
     let is_system = error.is::<SocketError>()
         || error.is::<SpawnError>()
         || error.is::<ShmError>()

@@ -12,6 +12,8 @@ mod services;
 mod shared;
 mod slot;
 mod supervise;
+mod validators;
+mod watch;
 pub mod worker;
 
 use crate::logging::{self, LogIdentity};

@@ -4,21 +4,24 @@
 //! dead worker has left in a ring is served before what its successor says, because it came first.
 
 use super::events::{Event, Events};
+use super::validators::CurrentValidators;
 use crate::metrics::WorkerMetrics;
 use crate::network::{self, Network};
 use crate::node_state::{ChainProgress, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::Store;
 use adnet_common::chain_id::ChainId;
-use adnet_common::consensus::{SignError, SignRequest, Step, WalEntry};
+use adnet_common::consensus::{SignError, SignRequest, Step, VALIDATORS_MAX, WalEntry};
 use adnet_common::hash::Hash;
 use adnet_common::ipc::{LinkError, Received, Receiver, Sender};
+use adnet_common::keys::PublicKey;
 use adnet_common::messages::{
-    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, MessageError, MetricsMsg,
-    NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg, SignedMsg, SyncMsg,
+    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GossipOutMsg, GotMsg, Message, MessageError,
+    MetricsMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg,
+    SignedMsg, SyncMsg, ValidatorsMsg, VerdictMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
-use adnet_common::node::{Class, Offence};
+use adnet_common::node::{Class, Offence, Topic, Verdict};
 use adnet_common::store::{CommitBatch, Family, ReadStore, Scan, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -249,52 +252,67 @@ fn split<T: Default>(result: Result<T, Failure>) -> (T, Option<Failure>) {
     }
 }
 
-/// Listens to a worker's readiness, progress and metrics.
-pub fn control(
-    chain: ChainId,
-    receiver: Receiver,
-    state: &NodeState,
-    events: &Events,
-    network: &Network,
-    metrics: &WorkerMetrics,
-    stop: &AtomicBool,
-) {
-    serve("control", chain, receiver, stop, |r| {
+/// Listens to a worker's readiness, progress, validators and metrics.
+pub struct ControlService {
+    pub chain: ChainId,
+    pub state: Arc<NodeState>,
+    pub events: Events,
+    pub network: Arc<Network>,
+    pub validators: Arc<CurrentValidators>,
+    pub metrics: Arc<WorkerMetrics>,
+}
+
+impl ControlService {
+    pub fn run(self, receiver: Receiver, stop: &AtomicBool) {
+        serve("control", self.chain, receiver, stop, |r| self.hear(&r));
+    }
+
+    fn hear(&self, r: &Received<'_>) -> Result<(), MessageError> {
+        let chain = self.chain;
         match r.kind {
             ReadyMsg::KIND => {
                 let ready = ReadyMsg::read(r.payload)?;
-                state.found_height(chain, Some(ready.height));
-                events.send(Event::Ready(chain, ready.incarnation));
+                self.state.found_height(chain, Some(ready.height));
+                self.events.send(Event::Ready(chain, ready.incarnation));
             }
-            ProgressMsg::KIND => {
-                let progress = ProgressMsg::read(r.payload)?;
-                state.block_committed(chain, progress.height);
-                state.progressed(
-                    chain,
-                    ChainProgress {
-                        block_hash: Hash(progress.block_hash),
-                        block_time_ms: progress.block_time_ms,
-                        sibling_height: progress.sibling_height,
-                        inbox_waiting: progress.inbox_waiting,
-                        mempool_txs: progress.mempool_txs,
-                    },
-                );
-                network.set_tip(chain, progress.height);
-            }
-            MetricsMsg::KIND => {
-                let report = MetricsMsg::read(r.payload)?;
-                match families(report) {
-                    Some(families) => metrics.set(chain, families),
-                    None => tracing::warn!(%chain, "a metrics report was refused"),
+            ProgressMsg::KIND => self.progressed(ProgressMsg::read(r.payload)?),
+            ValidatorsMsg::KIND => {
+                let message = ValidatorsMsg::read(r.payload)?;
+                let (from_height, count) = (message.from_height, message.members.len());
+                if count > VALIDATORS_MAX {
+                    let why = "more validators than a set can have".into();
+                    return Err(MessageError { kind: r.kind, why });
                 }
+                tracing::info!(%chain, from_height, count, "the validators of the chain");
+                let members = message.members.into_iter();
+                let members = members.map(|m| (PublicKey(m.key), m.power));
+                self.validators.set(chain, members);
             }
+            MetricsMsg::KIND => match families(MetricsMsg::read(r.payload)?) {
+                Some(families) => self.metrics.set(chain, families),
+                None => tracing::warn!(%chain, "a metrics report was refused"),
+            },
             kind => {
                 let why = "not a message of this ring".into();
                 return Err(MessageError { kind, why });
             }
         }
         Ok(())
-    });
+    }
+
+    fn progressed(&self, progress: ProgressMsg) {
+        let (chain, height) = (self.chain, progress.height);
+        self.state.block_committed(chain, height);
+        let progress = ChainProgress {
+            block_hash: Hash(progress.block_hash),
+            block_time_ms: progress.block_time_ms,
+            sibling_height: progress.sibling_height,
+            inbox_waiting: progress.inbox_waiting,
+            mempool_txs: progress.mempool_txs,
+        };
+        self.state.progressed(chain, progress);
+        self.network.set_tip(chain, height);
+    }
 }
 
 /// The report of a worker, if its kinds are known.
@@ -321,10 +339,7 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                     class,
                     bytes,
                 } = NetworkOutMsg::read(r.payload)?;
-                let Some(class) = Class::from_byte(class).map(carried) else {
-                    let why = "an unknown class".into();
-                    return Err(MessageError { kind: r.kind, why });
-                };
+                let class = carried(known(Class::from_byte(class), r.kind, "class")?);
                 match peer {
                     Some(peer) => {
                         network.send(chain, &peer, class, bytes);
@@ -333,6 +348,19 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
                         network.broadcast_except(chain, class, bytes, &except);
                     }
                 }
+            }
+            GossipOutMsg::KIND => {
+                let GossipOutMsg { topic, bytes } = GossipOutMsg::read(r.payload)?;
+                let topic = known(Topic::from_byte(topic), r.kind, "topic")?;
+                if !network.publish(chain, topic, bytes) {
+                    tracing::debug!(%chain, topic = topic.name(), "a message was not published");
+                }
+            }
+            VerdictMsg::KIND => {
+                let message = VerdictMsg::read(r.payload)?;
+                let topic = known(Topic::from_byte(message.topic), r.kind, "topic")?;
+                let verdict = known(Verdict::from_byte(message.verdict), r.kind, "verdict")?;
+                network.verdict(chain, &message.peer, topic, message.id, verdict);
             }
             PeerMsg::KIND => {
                 let PeerMsg { peer, offence } = PeerMsg::read(r.payload)?;
@@ -353,6 +381,14 @@ pub fn outbound(chain: ChainId, receiver: Receiver, network: &Network, stop: &At
     });
 }
 
+/// A number that this version has a name for.
+fn known<T>(named: Option<T>, kind: u16, what: &str) -> Result<T, MessageError> {
+    named.ok_or_else(|| MessageError {
+        kind,
+        why: format!("an unknown {what}"),
+    })
+}
+
 /// What the network holds against a peer that the chain blames.
 fn blamed(offence: Offence) -> network::Offence {
     match offence {
@@ -370,7 +406,6 @@ fn carried(class: Class) -> network::Class {
         Class::Body => network::Class::Body,
         Class::SyncRequest => network::Class::SyncRequest,
         Class::SyncResponse => network::Class::SyncResponse,
-        Class::Transaction => network::Class::Transaction,
     }
 }
 
@@ -381,6 +416,5 @@ pub fn arrived(class: network::Class) -> Class {
         network::Class::Body => Class::Body,
         network::Class::SyncRequest => Class::SyncRequest,
         network::Class::SyncResponse => Class::SyncResponse,
-        network::Class::Transaction => Class::Transaction,
     }
 }

@@ -4,14 +4,19 @@
 //! process. Both chains' code sees the same rings either way.
 
 use super::events::{Event, Events};
-use super::services::{self, StoreService};
-use crate::control::{ControlError, ControlServer, PeerReport};
+use super::services::{self, ControlService, StoreService};
+use super::validators::CurrentValidators;
+use super::watch::Watch;
+use crate::control::{ControlError, ControlServer};
 use crate::metrics::{MetricsServer, WorkerMetrics};
-use crate::network::{ChainNet, Network, NetworkConfig, PeerAddr, Role};
+use crate::network::{
+    Arrival, ChainNet, DiscoveryConfig, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys,
+};
 use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
 use crate::signer::LocalSigner;
 use crate::store::{NetworkIdentity, Store, StoreOptions};
 use crate::topology::{SEGMENT_PREFIX, Topology};
+use adnet_common::api::PeerReport;
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::{ChainConfig, Config};
 use adnet_common::genesis::Genesis;
@@ -19,7 +24,7 @@ use adnet_common::ipc::{LinkError, Sender};
 use adnet_common::keys::{
     KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, VALIDATOR_KEY_NAME,
 };
-use adnet_common::messages::{NetworkInMsg, StopMsg};
+use adnet_common::messages::{GossipInMsg, NetworkInMsg, StopMsg};
 use anyhow::Context;
 use prometheus::Registry;
 use std::collections::BTreeMap;
@@ -30,12 +35,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Links per chain at most.
-const PEERS_MAX: usize = 64;
 /// How long a peer's message waits for room in a worker's ring: its peers are slowed down meanwhile.
 const INBOUND_PATIENCE: Duration = Duration::from_millis(500);
 
-type SharedSender = Arc<Mutex<Sender>>;
+pub(super) type SharedSender = Arc<Mutex<Sender>>;
 
 /// Everything a running node shares over the lives of its workers.
 pub struct Shared {
@@ -44,6 +47,7 @@ pub struct Shared {
     pub store: Store,
     /// The key that votes, if this node is a validator.
     pub validator: Option<PublicKey>,
+    pub validators: Arc<CurrentValidators>,
     pub topology: Arc<Topology>,
     control_down: BTreeMap<ChainId, SharedSender>,
     network: Arc<Network>,
@@ -147,11 +151,15 @@ impl Shared {
             control_down.insert(*chain, Arc::new(Mutex::new(control.1)));
             ends.insert(*chain, (data, query, control.0, network.0));
         }
+        let members = genesis.validators.iter().map(|v| (v.public_key, v.power));
+        let validators = Arc::new(CurrentValidators::new(chains, members));
         let network = Arc::new(start_network(
             config,
             &genesis,
+            &store,
             chains,
-            validator,
+            validators.keys(),
+            signer.as_deref(),
             &registry,
             network_down,
         )?);
@@ -174,29 +182,36 @@ impl Shared {
             threads.push(start(format!("{chain}-query"), &stop, move |stop| {
                 on_query.run(query.0, query.1, stop);
             })?);
-            let (state, events) = (Arc::clone(&state), events.clone());
-            let (for_control, reports) = (Arc::clone(&network), Arc::clone(&worker_metrics));
+            let on_control = ControlService {
+                chain,
+                state: Arc::clone(&state),
+                events: events.clone(),
+                network: Arc::clone(&network),
+                validators: Arc::clone(&validators),
+                metrics: Arc::clone(&worker_metrics),
+            };
             threads.push(start(format!("{chain}-control"), &stop, move |stop| {
-                services::control(
-                    chain,
-                    control,
-                    &state,
-                    &events,
-                    &for_control,
-                    &reports,
-                    stop,
-                );
+                on_control.run(control, stop);
             })?);
             let for_outbound = Arc::clone(&network);
             threads.push(start(format!("{chain}-network"), &stop, move |stop| {
                 services::outbound(chain, outbound, &for_outbound, stop);
             })?);
         }
+        let watch = Watch {
+            state: Arc::clone(&state),
+            network: Arc::clone(&network),
+            workers: control_down.clone(),
+        };
+        threads.push(start("watch".to_owned(), &stop, move |stop| {
+            watch.run(stop)
+        })?);
         Ok(Shared {
             genesis,
             state,
             store,
             validator,
+            validators,
             topology,
             control_down,
             network,
@@ -209,14 +224,8 @@ impl Shared {
 
     /// Whether this node's vote alone makes a quorum, so that blocks wait for nobody else.
     pub fn decides_alone(&self) -> bool {
-        let validators = &self.genesis.validators;
-        let own = validators
-            .iter()
-            .find(|v| Some(v.public_key) == self.validator);
-        // More than two thirds; a valid genesis keeps three times the total within u64.
-        own.is_some_and(|own| {
-            own.power.saturating_mul(3) > self.genesis.total_power().saturating_mul(2)
-        })
+        let own = self.validator.as_ref();
+        own.is_some_and(|own| self.validators.decides_alone(own))
     }
 
     /// Asks a worker to stop in order.
@@ -268,7 +277,7 @@ fn start_control(
         peers
             .unwrap_or_default()
             .into_iter()
-            .map(PeerReport::from)
+            .map(|info| PeerReport::new(info.chain, info.into()))
             .collect()
     };
     let events = events.clone();
@@ -294,7 +303,7 @@ fn start(
 
 type OpenedSigner = (Option<Arc<LocalSigner>>, Option<PublicKey>);
 
-/// The signer, if this node holds a validator key that the genesis names.
+/// The signer, if this node holds a validator key. It votes whenever the key is in the set.
 fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Result<OpenedSigner> {
     let keys = KeyDir::of(&config.node.data_dir);
     let key = match keys.load_kind(VALIDATOR_KEY_NAME, KeyKind::Validator) {
@@ -308,23 +317,62 @@ fn open_signer(config: &Config, genesis: &Genesis, store: &Store) -> anyhow::Res
     let signer = LocalSigner::open(&key, genesis.network_id, genesis.hash(), store.clone())?;
     let public = signer.public_key();
     if !genesis.validators.iter().any(|v| v.public_key == public) {
-        tracing::warn!(validator = %public, "the validator key is not in the genesis: this node does not vote");
-        return Ok((None, None));
+        tracing::warn!(validator = %public, "the validator key is not in the genesis: this node votes only if it has come into the set since");
     }
     crate::process::sandbox::protect_key_holder().context("the key cannot be protected")?;
     Ok((Some(Arc::new(signer)), Some(public)))
 }
 
+fn limits(config: &Config) -> Limits {
+    let of = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
+    let network = &config.network;
+    Limits {
+        is_private: network.private,
+        peers_max: of(network.max_peers),
+        outbound_peers: of(network.outbound_peers),
+        outbound_per_subnet: of(network.outbound_per_subnet),
+        outbound_per_region: of(network.outbound_per_region),
+        per_address_max: of(network.max_per_address),
+        per_subnet_max: of(network.max_per_subnet),
+    }
+}
+
+fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
+    let network = &config.network;
+    if !network.discovery {
+        return Ok(None);
+    }
+    let listen = network.discovery_listen;
+    let socket = UdpSocket::bind(listen).with_context(|| {
+        format!("network.discovery_listen: cannot bind UDP {listen}; choose another port or stop what uses it")
+    })?;
+    let records = network.boot_nodes.split(',').map(str::trim);
+    let records = records.filter(|record| !record.is_empty());
+    Ok(Some(DiscoveryConfig {
+        socket,
+        // Checked with the configuration; empty means that peers tell it.
+        external_ip: network.external_ip.parse().ok(),
+        boot_nodes: records.map(str::to_owned).collect(),
+    }))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a node has opened, each once"
+)]
 fn start_network(
     config: &Config,
     genesis: &Genesis,
+    store: &Store,
     chains: &[ChainId],
-    validator: Option<PublicKey>,
+    validators: ValidatorKeys,
+    signer: Option<&LocalSigner>,
     registry: &Registry,
     down: BTreeMap<ChainId, SharedSender>,
 ) -> anyhow::Result<Network> {
     let keys = KeyDir::of(&config.node.data_dir);
     let key = keys.load_kind(NODE_KEY_NAME, KeyKind::Node)?;
+    let peer = key.ed25519_public().expect("a node key is an ed25519 key");
     let chain_net = |chain: &ChainId| {
         let settings = chain_config(config, *chain);
         let socket = UdpSocket::bind(settings.p2p_listen).with_context(|| {
@@ -342,35 +390,52 @@ fn start_network(
             chain: *chain,
             socket,
             persistent_peers,
+            proof: signer.map(|signer| signer.prove_peer(*chain, &peer.0)),
         })
     };
     let network = NetworkConfig {
         node_seed: *key.expose(),
         network_name: genesis.network_name.clone(),
+        network_id: genesis.network_id,
         genesis: genesis.hash().0,
-        role: if validator.is_some() {
-            Role::Validator
-        } else {
-            Role::Full
-        },
+        validators,
         chains: chains.iter().map(chain_net).collect::<Result<_, _>>()?,
-        max_peers_per_chain: PEERS_MAX,
+        limits: limits(config),
+        discovery: discovery(config)?,
+        store: Some(store.clone()),
     };
-    let receiver = move |message: crate::network::Inbound| {
-        let Some(sender) = down.get(&message.chain) else {
+    let receiver = move |arrival: Arrival| {
+        let chain = match &arrival {
+            Arrival::Message(message) => message.chain,
+            Arrival::Gossip(gossiped) => gossiped.chain,
+        };
+        let Some(sender) = down.get(&chain) else {
             return;
         };
-        let arrived = NetworkInMsg {
-            peer: message.peer,
-            class: services::arrived(message.class) as u8,
-            bytes: message.bytes,
-        };
         let mut sender = sender.lock().expect("nobody panics while holding a sender");
-        match sender.send(&arrived, INBOUND_PATIENCE) {
-            Ok(()) | Err(LinkError::Full(_)) => {} // shed at ingress: consensus and sync repeat
-            Err(error) => {
-                tracing::error!(chain = %message.chain, %error, "a worker's ring is broken")
+        let sent = match arrival {
+            Arrival::Message(message) => {
+                let arrived = NetworkInMsg {
+                    peer: message.peer,
+                    class: services::arrived(message.class) as u8,
+                    bytes: message.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
             }
+            Arrival::Gossip(gossiped) => {
+                let arrived = GossipInMsg {
+                    peer: gossiped.peer,
+                    topic: gossiped.topic as u8,
+                    id: gossiped.id,
+                    bytes: gossiped.bytes,
+                };
+                sender.send(&arrived, INBOUND_PATIENCE)
+            }
+        };
+        match sent {
+            // Shed at ingress: consensus and sync repeat, and gossip without a verdict ends here.
+            Ok(()) | Err(LinkError::Full(_)) => {}
+            Err(error) => tracing::error!(%chain, %error, "a worker's ring is broken"),
         }
     };
     Ok(Network::start(network, registry, Box::new(receiver))?)

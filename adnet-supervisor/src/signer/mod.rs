@@ -16,6 +16,7 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
+use crate::network::{PeerId, ValidatorProof};
 use crate::store::{MarkUpdate, Store};
 use adnet_common::chain_id::ChainId;
 use adnet_common::codec::DecodeError;
@@ -116,6 +117,16 @@ impl LocalSigner {
 
     pub fn public_key(&self) -> PublicKey {
         self.public
+    }
+
+    /// Signs that a peer id is that of this validator's node. No guard is needed: the bytes are in
+    /// a domain of their own, and saying it twice harms nobody.
+    pub fn prove_peer(&self, chain: ChainId, peer: &PeerId) -> ValidatorProof {
+        let of_chain = match chain {
+            ChainId::Alpha => &self.alpha,
+            ChainId::Delta => &self.delta,
+        };
+        ValidatorProof::make(&self.key, &of_chain.domain, peer)
     }
 
     /// Stores `wal` with the sign mark in one synced batch, then returns the signature; for bytes

@@ -16,6 +16,8 @@ impl TestNode {
         let mut node = TestNode::made(Options {
             alpha_interval_ms: leader.genesis.alpha.block_interval_ms,
             delta_interval_ms: leader.genesis.delta.block_interval_ms,
+            // So that others can follow this one.
+            keeps_addresses: true,
             ..Options::default()
         });
         node.dial(&[leader]);

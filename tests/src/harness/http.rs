@@ -55,7 +55,7 @@ impl Api {
     /// A client whose failures are counted in `outages`.
     pub fn new(address: SocketAddr, outages: Arc<Outages>) -> Self {
         Self {
-            agent: agent(0),
+            agent: agent(0, TIMEOUT),
             address,
             outages,
         }
@@ -64,7 +64,15 @@ impl Api {
     /// The same for whoever asks hundreds of times a second: it keeps its connection.
     pub fn keeping_its_connection(&self) -> Self {
         Self {
-            agent: agent(1),
+            agent: agent(1, TIMEOUT),
+            ..self.clone()
+        }
+    }
+
+    /// The same for whoever cannot wait for a node that does not answer.
+    pub fn within(&self, patience: Duration) -> Self {
+        Self {
+            agent: agent(0, patience),
             ..self.clone()
         }
     }
@@ -116,9 +124,9 @@ impl Api {
     }
 }
 
-fn agent(idle_connections: usize) -> ureq::Agent {
+fn agent(idle_connections: usize, timeout: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .max_idle_connections(idle_connections)
         .http_status_as_error(false)
         .build()

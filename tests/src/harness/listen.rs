@@ -17,6 +17,7 @@ pub(super) struct Listen {
     pub metrics: u16,
     pub alpha_p2p: u16,
     pub delta_p2p: u16,
+    pub discovery: u16,
 }
 
 impl Listen {
@@ -28,6 +29,7 @@ impl Listen {
             metrics: 0,
             alpha_p2p: 0,
             delta_p2p: 0,
+            discovery: 0,
         }
     }
 
@@ -70,17 +72,19 @@ impl Listen {
             metrics: next(),
             alpha_p2p: next(),
             delta_p2p: next(),
+            discovery: next(),
         }
     }
 
     /// As `--set` takes them.
-    pub fn settings(&self) -> [String; 5] {
+    pub fn settings(&self) -> [String; 6] {
         [
             ("alpha.api_listen", self.alpha_api),
             ("delta.api_listen", self.delta_api),
             ("metrics.listen", self.metrics),
             ("alpha.p2p_listen", self.alpha_p2p),
             ("delta.p2p_listen", self.delta_p2p),
+            ("network.discovery_listen", self.discovery),
         ]
         .map(|(key, port)| format!("{key}=127.0.0.1:{port}"))
     }

@@ -15,6 +15,7 @@ mod node;
 mod outage;
 mod processes;
 mod report;
+mod routed;
 
 use std::{
     path::PathBuf,
@@ -29,6 +30,7 @@ pub use manager::{Notice, NotifySocket, PassedSocket, command_with};
 pub use node::{Options, Signal, TestNode};
 pub use outage::Outages;
 pub use processes::{Process, segments_of, workers_of};
+pub use routed::Dial;
 
 /// How long a test waits for something that takes a fraction of it on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

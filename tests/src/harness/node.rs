@@ -38,6 +38,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Listening sockets that are passed to it, as by a service manager.
     pub sockets: Option<[PassedSocket; 2]>,
+    /// A network namespace for it. Its APIs are then reached by passed sockets, which stay outside.
+    pub namespace: Option<String>,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             arguments: Vec::new(),
             environment: Vec::new(),
             sockets: None,
+            namespace: None,
         }
     }
 }
@@ -142,9 +145,14 @@ impl TestNode {
         self.starts += 1;
         let log = self.dir.path().join(format!("log-{}.jsonl", self.starts));
         let stderr = File::create(&log).expect("the folder is ours");
-        let mut command = match &self.options.sockets {
-            Some(sockets) => without_settings(command_with(&binary(), sockets)),
-            None => {
+        let mut command = match (&self.options.sockets, &self.options.namespace) {
+            (Some(sockets), Some(namespace)) => {
+                let mut command = command_with(Path::new("ip"), sockets);
+                command.args(["netns", "exec", namespace]).arg(binary());
+                without_settings(command)
+            }
+            (Some(sockets), None) => without_settings(command_with(&binary(), sockets)),
+            (None, _) => {
                 let mut command = adnet();
                 command.stdin(Stdio::null()).stdout(Stdio::null());
                 command

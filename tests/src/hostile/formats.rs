@@ -4,11 +4,11 @@ use super::{Decoder, Group, History, history};
 use adnet_alpha::AlphaApp;
 use adnet_alpha::tx::Transaction;
 use adnet_common::application::Application;
-use adnet_common::attestation::{Attestation, FinalityProof};
+use adnet_common::attestation::{Attestation, FinalityProof, OutboundMessage, Payload};
 use adnet_common::block::{Block, Header};
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::{
-    CommitCertificate, Equivocation, Message, SignRequest, Step, ValidatorSet,
+    CommitCertificate, EncodedSet, Equivocation, Message, SignRequest, Step, ValidatorSet,
 };
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
@@ -16,6 +16,7 @@ use adnet_common::ledger::CommittedBlock;
 use adnet_common::node::{Class, Exchange};
 use adnet_common::state_proof;
 use adnet_common::supply::{ALPHA_SUPPLY_KEY, AlphaSupply, DELTA_SUPPLY_KEY};
+use adnet_common::validators::SetFrom;
 use adnet_delta::DeltaApp;
 use adnet_delta::attest::abi;
 use adnet_delta::transaction;
@@ -61,13 +62,24 @@ pub fn decoders() -> Vec<Decoder> {
         decoder(
             "attestation",
             Group::Proof,
-            |history| attestations(history).map(Attestation::encode).collect(),
+            |history| {
+                let sent = attestations(history).map(Attestation::encode);
+                sent.chain(about_validators()).collect()
+            },
             canonical!(Attestation),
         ),
         decoder(
             "finality proof",
             Group::Proof,
-            |history| finality(history).map(FinalityProof::encode).collect(),
+            |history| {
+                let mut proofs: Vec<FinalityProof> = finality(history).cloned().collect();
+                let set = Some(EncodedSet::of(&validator_set()));
+                proofs.extend(proofs.first().cloned().map(|proof| FinalityProof {
+                    next_set: set,
+                    ..proof
+                }));
+                proofs.iter().map(FinalityProof::encode).collect()
+            },
             canonical!(FinalityProof),
         ),
         decoder(
@@ -115,6 +127,12 @@ pub fn decoders() -> Vec<Decoder> {
             Group::Consensus,
             |_| vec![validator_set().encode()],
             canonical!(ValidatorSet),
+        ),
+        decoder(
+            "validator set with its first height",
+            Group::Consensus,
+            |_| vec![SetFrom::new(7, validator_set()).encode()],
+            canonical!(SetFrom),
         ),
         decoder(
             "transaction of Alpha",
@@ -227,6 +245,29 @@ fn evidence(_: &History) -> Vec<Vec<u8>> {
     let (first, second) = (request(None), request(Some(Hash([4; 32]).0)));
     let found = Equivocation::of(PublicKey([6; 32]), (&first, [1; 64]), (&second, [2; 64]));
     vec![found.expect("the two conflict").encode()]
+}
+
+/// Messages of each kind that is about validators.
+fn about_validators() -> Vec<Vec<u8>> {
+    let key = history().genesis.validators[0].public_key;
+    let set = EncodedSet::of(&validator_set());
+    let payloads = [
+        Payload::ValidatorSet {
+            set: set.clone(),
+            tombstoned: vec![key, PublicKey([6; 32])],
+        },
+        Payload::Misbehaviour { validator: key },
+        Payload::Adopted { set },
+    ];
+    let sent = payloads.map(|payload| {
+        let from = payload.from();
+        let message = OutboundMessage {
+            sequence: 3,
+            payload,
+        };
+        Attestation::of_block(from, 9, &[message])[0].encode()
+    });
+    sent.into()
 }
 
 fn validator_set() -> ValidatorSet {

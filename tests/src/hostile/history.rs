@@ -15,7 +15,7 @@ use adnet_common::hash::Hash;
 use adnet_common::keys::{EvmAddress, PublicKey};
 use adnet_common::ledger::{CommittedBlock, block_at};
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeConfig, Output};
+use adnet_common::node::{Class, Exchange, Input, Node, NodeConfig, Output, Topic};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use adnet_delta::tx::{self as delta_tx, Envelope, Fees};
@@ -30,6 +30,7 @@ const HEIGHTS: u64 = 4;
 #[derive(Default)]
 pub struct Chain {
     pub network: Vec<(Class, Vec<u8>)>,
+    pub published: Vec<(Topic, Vec<u8>)>,
     pub exchanges: Vec<Exchange>,
     pub blocks: Vec<CommittedBlock>,
 }
@@ -58,6 +59,13 @@ impl History {
     pub fn of_class(&self, class: Class) -> Vec<Vec<u8>> {
         let all = self.chains().into_iter().flat_map(|chain| &chain.network);
         all.filter(|(of, _)| *of == class)
+            .map(|(_, bytes)| bytes.clone())
+            .collect()
+    }
+
+    pub fn of_topic(&self, topic: Topic) -> Vec<Vec<u8>> {
+        let all = self.chains().into_iter().flat_map(|chain| &chain.published);
+        all.filter(|(of, _)| *of == topic)
             .map(|(_, bytes)| bytes.clone())
             .collect()
     }
@@ -155,8 +163,12 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             Output::Broadcast { class, bytes } | Output::Send { class, bytes, .. } => {
                 chain.network.push((class, bytes));
             }
+            Output::Publish { topic, bytes } => chain.published.push((topic, bytes)),
             Output::Sibling(exchange) => chain.exchanges.push(exchange),
-            Output::Relay { .. } | Output::Distrust { .. } | Output::Committed { .. } => {}
+            Output::Relay { .. }
+            | Output::Distrust { .. }
+            | Output::Verdict { .. }
+            | Output::Committed { .. } => {}
         }
     }
     // What peers ask that a node which is alone never does.

@@ -4,9 +4,10 @@
 use super::network::aligned;
 use super::{Decoder, Group, History};
 use adnet_common::messages::{
-    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg, GotMsg,
-    Message, MetricsMsg, NetworkInMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, QueryMsg,
-    ReadyMsg, ReplyMsg, ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, WalMsg,
+    AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg,
+    GossipInMsg, GossipOutMsg, GotMsg, LinkedPeer, MemberMsg, Message, MetricsMsg, NetworkInMsg,
+    NetworkOutMsg, PageMsg, PeerMsg, PeersMsg, ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg,
+    ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, ValidatorsMsg, VerdictMsg, WalMsg,
 };
 use adnet_common::store::{Family, Write};
 
@@ -192,7 +193,36 @@ fn control_and_network() -> Vec<Decoder> {
                 }],
             }
         ),
+        message!(
+            "PeersMsg",
+            PeersMsg,
+            PeersMsg {
+                peers: vec![LinkedPeer {
+                    peer: [1; 32],
+                    address: "10.0.0.1:4130".into(),
+                    is_inbound: true,
+                    is_validator: false,
+                    height: 9,
+                    connected_unix_ms: 1,
+                    round_trip_us: 2,
+                    bytes_in: 3,
+                    bytes_out: 4,
+                    score: -1.5,
+                }],
+            }
+        ),
         message!("StopMsg", StopMsg, StopMsg { deadline_ms: 7 }),
+        message!(
+            "ValidatorsMsg",
+            ValidatorsMsg,
+            ValidatorsMsg {
+                from_height: 9,
+                members: vec![MemberMsg {
+                    key: [4; 32],
+                    power: 2,
+                }],
+            }
+        ),
         message!(
             "NetworkOutMsg",
             NetworkOutMsg,
@@ -217,7 +247,35 @@ fn control_and_network() -> Vec<Decoder> {
             PeerMsg,
             PeerMsg {
                 peer: [1; 32],
-                offence: 1
+                offence: 1,
+            }
+        ),
+        message!(
+            "GossipOutMsg",
+            GossipOutMsg,
+            GossipOutMsg {
+                topic: 1,
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "GossipInMsg",
+            GossipInMsg,
+            GossipInMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                bytes: vec![3; 100],
+            }
+        ),
+        message!(
+            "VerdictMsg",
+            VerdictMsg,
+            VerdictMsg {
+                peer: [1; 32],
+                topic: 1,
+                id: [2; 20],
+                verdict: 3,
             }
         ),
     ]

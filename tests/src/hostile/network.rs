@@ -12,7 +12,7 @@ use adnet_common::consensus_keys::wal_writes;
 use adnet_common::genesis::Genesis;
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::messages::{AttestationMsg, FinalityMsg, Message, ReplyMsg};
-use adnet_common::node::{Class, Exchange, Host, Input, Node};
+use adnet_common::node::{Class, Exchange, Host, Input, Node, Output, Topic};
 use adnet_common::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
 use adnet_delta::DeltaApp;
 use ed25519_consensus::SigningKey;
@@ -101,7 +101,7 @@ pub struct Listener<A: Application> {
     node: Node<A>,
     host: MemoryHost,
     heard: u32,
-    now_ms: u64,
+    pub now_ms: u64,
 }
 
 impl<A: Application> Listener<A> {
@@ -123,13 +123,15 @@ impl<A: Application> Listener<A> {
         listener
     }
 
-    pub fn hear(&mut self, input: Input<A>) {
+    /// What follows from this input.
+    pub fn hear(&mut self, input: Input<A>) -> Vec<Output<A>> {
         let mut outputs = Vec::new();
         let stepped = self
             .node
             .step(self.now_ms, input, &mut self.host, &mut outputs);
         stepped.expect("no message of strangers stops a node");
         self.heard += 1;
+        outputs
     }
 }
 
@@ -170,6 +172,29 @@ fn hear_class(class: Class, bytes: &[u8]) {
     with(&DELTA, Input::Network { peer, class, bytes });
 }
 
+fn hear_topic(topic: Topic, bytes: &[u8]) {
+    let (peer, id) = (PEER, [0; 20]);
+    let (alpha, delta) = (bytes.to_vec(), bytes.to_vec());
+    with(
+        &ALPHA,
+        Input::Gossip {
+            peer,
+            topic,
+            id,
+            bytes: alpha,
+        },
+    );
+    with(
+        &DELTA,
+        Input::Gossip {
+            peer,
+            topic,
+            id,
+            bytes: delta,
+        },
+    );
+}
+
 fn hear_exchange(exchange: Exchange) {
     with(&ALPHA, Input::Sibling(exchange.clone()));
     with(&DELTA, Input::Sibling(exchange));
@@ -199,10 +224,16 @@ pub fn decoders() -> Vec<Decoder> {
         class!("node: sync request", SyncRequest),
         class!("node: sync response", SyncResponse),
         Decoder {
-            name: "node: transaction",
+            name: "node: gossiped transaction",
             group: Group::Node,
             samples: |history| [&history.alpha_txs[..], &history.delta_txs[..]].concat(),
-            check: |bytes| hear_class(Class::Transaction, bytes),
+            check: |bytes| hear_topic(Topic::Transaction, bytes),
+        },
+        Decoder {
+            name: "node: announced block",
+            group: Group::Node,
+            samples: |history| history.of_topic(Topic::Block),
+            check: |bytes| hear_topic(Topic::Block, bytes),
         },
         Decoder {
             name: "node: finality proof of the other chain",

@@ -8,9 +8,11 @@ use super::random::Random;
 use adnet_common::chain_id::ChainId;
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::store::{Family, Part, Write};
+use serde::{Deserialize, Serialize};
 
 /// Whether the disk keeps its promises; the others are for negative controls.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Honesty {
     #[default]
     Honest,

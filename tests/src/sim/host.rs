@@ -19,9 +19,11 @@ use adnet_common::store::{
     CommitBatch, Family, Page, Part, ReadStore, Scan, StoreError, Write, scan_all,
 };
 use ed25519_consensus::SigningKey;
+use serde::{Deserialize, Serialize};
 
 /// On which side of a durable operation the process dies.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// Nothing of it was done.
     Before,
@@ -30,7 +32,8 @@ pub enum Moment {
 }
 
 /// What dies.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Death {
     /// The worker of the chain that asked.
     Worker,
@@ -41,7 +44,8 @@ pub enum Death {
 }
 
 /// A death at a durable operation of a machine, counted from 0 over both chains.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Crash {
     pub op: u64,
     pub moment: Moment,
@@ -51,6 +55,8 @@ pub struct Crash {
 #[derive(Default)]
 pub(super) struct Gate {
     pub ops: u64,
+    /// Those of them that waited for the disk.
+    pub syncs: u64,
     pub crash: Option<Crash>,
     /// The process is gone and does nothing more.
     pub is_dead: bool,
@@ -103,6 +109,7 @@ impl ChainHost<'_> {
     fn write(&mut self, writes: Vec<Write>, synced: bool) -> Result<(), StoreError> {
         self.gate.pass(Moment::Before)?;
         self.disk.append(writes);
+        self.gate.syncs += u64::from(synced);
         if synced && self.honesty != Honesty::IgnoresSync {
             self.disk.sync();
         }

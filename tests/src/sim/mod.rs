@@ -4,22 +4,31 @@
 //! [`run`] plays a [`Scenario`] and asks the oracle at every block and at the end. Nothing here reads
 //! a clock or a random source, so a seed that fails fails again.
 
+mod absence;
 mod chain;
 mod disk;
 mod equivocator;
 mod host;
+mod knobs;
+mod liveness;
 mod oracle;
 mod random;
 mod scenario;
+mod settling;
 mod simulation;
 mod stepping;
+mod trouble;
+mod validators;
 mod workload;
 
 pub use disk::Honesty;
 pub use host::{Crash, Death, Moment};
+pub use knobs::Family;
+pub use liveness::Recovery;
 pub use oracle::{Decided, Violation};
 pub use random::Random;
 pub use scenario::{Crashes, Scenario};
+pub use trouble::{Absence, Cut, Outage, Shape, Wires};
 
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
@@ -37,10 +46,12 @@ pub struct Report {
     /// Durable operations of machine 0.
     pub ops: u64,
     pub deaths: u64,
-    /// Proofs in blocks that the equivocator has signed twice, over both chains.
+    /// Proofs in blocks that a validator has signed twice, over both chains.
     pub equivocations: u64,
     /// Transactions that were accepted and are in a block.
     pub settled: u64,
+    /// How the chains went on whenever a cut or an outage had ended.
+    pub recoveries: Vec<Recovery>,
     /// Units that crossed from Alpha to Delta and back.
     pub locked_units: u64,
     pub unlocked_units: u64,

@@ -6,13 +6,14 @@
 //! each of its slots; and at the end nothing is left between the chains.
 
 use super::chain::Leaf;
+use super::liveness::Liveness;
 use adnet_common::block::Block;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::{Equivocation, EquivocationSlot, RefusedWhy, SignRequest, SignSlot};
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
 use adnet_common::supply::{AlphaSupply, DeltaSupply, SupplyReport};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule of the oracle was broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,21 +40,23 @@ pub(super) struct Oracle {
     pub decided: BTreeMap<(ChainId, u64), Decided>,
     /// Height that each machine has shown.
     shown: BTreeMap<(usize, ChainId), u64>,
-    equivocator: Option<PublicKey>,
-    /// What blocks prove against it, and where.
+    /// The validators that sign twice.
+    guilty: Vec<PublicKey>,
+    /// What blocks prove against them, and where.
     pub proved: BTreeMap<(ChainId, EquivocationSlot), u64>,
     signatures: BTreeMap<(usize, ChainId, SignSlot), Vec<u8>>,
     /// Transactions by their bytes, and where they are.
     included: BTreeMap<Vec<u8>, (ChainId, u64)>,
     alpha: Option<(u64, AlphaSupply)>,
     delta: Option<(u64, DeltaSupply)>,
+    pub liveness: Liveness,
 }
 
 impl Oracle {
-    /// `equivocator` is the validator that signs twice, if one does.
-    pub fn new(equivocator: Option<PublicKey>) -> Self {
+    /// `guilty` are the validators that sign twice.
+    pub fn new(guilty: Vec<PublicKey>) -> Self {
         Self {
-            equivocator,
+            guilty,
             ..Self::default()
         }
     }
@@ -73,6 +76,26 @@ impl Oracle {
     pub fn height(&self, chain: ChainId) -> u64 {
         let mut of_chain = self.decided.range((chain, 0)..=(chain, u64::MAX));
         of_chain.next_back().map_or(0, |((_, height), _)| *height)
+    }
+
+    /// From now on `quorum`, if there is one, owes progress.
+    pub fn owe(
+        &mut self,
+        chains: impl Iterator<Item = ChainId>,
+        quorum: Option<&BTreeSet<usize>>,
+        ends_trouble: bool,
+    ) {
+        let mut liveness = std::mem::take(&mut self.liveness);
+        let height = |chain| self.height(chain);
+        let shown = |machine, chain| self.shown(machine, chain);
+        liveness.owes(self.now_ms, chains, quorum, ends_trouble, height, shown);
+        self.liveness = liveness;
+    }
+
+    /// These machines decide nothing from now on.
+    pub fn forbid(&mut self, machines: &[usize]) {
+        let heights = ChainId::ALL.map(|chain| (chain, self.height(chain)));
+        self.liveness.forbid(machines, &BTreeMap::from(heights));
     }
 
     pub fn shown(&self, machine: usize, chain: ChainId) -> Option<u64> {
@@ -99,6 +122,10 @@ impl Oracle {
             Some(_) => false,
             None => true,
         };
+        let (now_ms, liveness) = (self.now_ms, &mut self.liveness);
+        if let Some(wrong) = liveness.shown(now_ms, machine, chain, height, first) {
+            self.violated(wrong);
+        }
         if !first {
             return;
         }
@@ -115,7 +142,7 @@ impl Oracle {
         for bytes in &block.body.evidence {
             let evidence = Equivocation::decode(bytes).expect("the block was valid");
             let slot = evidence.slot();
-            if self.equivocator != Some(slot.validator) {
+            if !self.guilty.contains(&slot.validator) {
                 self.violated(format!("{chain} block {height} accuses an honest {slot:?}"));
             }
             if let Some(before) = self.proved.insert((chain, slot), height) {

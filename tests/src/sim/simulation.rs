@@ -1,12 +1,14 @@
 //! The virtual clock and what is on the way: messages, restarts, clients.
 
 use super::Report;
-use super::chain::{Chain, Nodes};
-use super::disk::{Disk, Honesty};
-use super::host::{Crash, Death, Gate, Moment};
+use super::chain::Nodes;
+use super::disk::Disk;
+use super::host::Gate;
 use super::oracle::{Oracle, Violation};
 use super::random::{Random, mixed};
-use super::scenario::{Crashes, Scenario};
+use super::scenario::Scenario;
+use super::stepping::Stimulus;
+use super::trouble::Passage;
 use super::workload::Client;
 use adnet_alpha::AlphaApp;
 use adnet_common::chain_id::ChainId;
@@ -15,7 +17,7 @@ use adnet_common::genesis::{Genesis, GenesisValidator};
 use adnet_common::hash::Hash;
 use adnet_common::keys::{KeyKind, SecretKey};
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, NodeConfig};
+use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
 use adnet_delta::DeltaApp;
 use std::collections::BTreeMap;
@@ -24,8 +26,7 @@ use std::sync::Arc;
 pub(super) const GENESIS_MS: u64 = 1_800_000_000_000;
 /// What is on the way when the troubles end must have arrived after this.
 const SETTLE_MS: u64 = 240_000;
-/// How long a machine is away, and how often a client looks at its transaction.
-const DOWN_MAX_MS: u64 = 4_000;
+/// How often a client looks at its transaction.
 const CLIENT_MAX_MS: u64 = 2_500;
 
 /// Something that will happen to a chain of a machine, or to a client.
@@ -39,9 +40,18 @@ pub(super) enum Event {
         class: Class,
         bytes: Vec<u8>,
     },
+    Gossip {
+        from: usize,
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
     Restart,
     Client(usize),
+    /// A cut or an outage begins or ends.
+    Turn,
+    /// What was sent before a cut has arrived.
+    CutIsComplete,
 }
 
 /// Whom an event is for.
@@ -57,6 +67,12 @@ pub(super) struct Machine {
     pub disk: Disk,
     pub gate: Gate,
     pub nodes: Nodes,
+    /// How far its clock is behind that of the simulation, which is the first of all clocks.
+    pub behind_ms: u64,
+    /// Until when each chain waits for the disk or sleeps.
+    pub busy_until_ms: BTreeMap<ChainId, u64>,
+    /// It was killed, and nothing starts on it.
+    pub is_down: bool,
 }
 
 pub(super) struct Simulation {
@@ -67,15 +83,17 @@ pub(super) struct Simulation {
     pub oracle: Oracle,
     pub now_ms: u64,
     pub machines: Vec<Machine>,
-    clients: Vec<Client>,
+    pub clients: Vec<Client>,
     queue: BTreeMap<(u64, u64), (Place, Event)>,
     queued: u64,
     /// Whether clients and troubles are over.
     pub is_quiet: bool,
-    deaths: u64,
+    /// What is sent in this step leaves so much later.
+    pub waits_ms: u64,
+    pub deaths: u64,
     settled: u64,
-    crossed_units: BTreeMap<ChainId, u64>,
-    at_genesis: Option<(AlphaSupply, DeltaSupply)>,
+    pub crossed_units: BTreeMap<ChainId, u64>,
+    pub at_genesis: Option<(AlphaSupply, DeltaSupply)>,
 }
 
 impl Simulation {
@@ -95,26 +113,39 @@ impl Simulation {
             });
         }
         let genesis = Arc::new(genesis);
-        let machine = |key: &SecretKey| Machine {
-            key: key.ed25519().expect("an ed25519 seed"),
-            config: NodeConfig {
-                genesis: Arc::clone(&genesis),
-                validator: Some(public(key)),
-                mempool: MempoolLimits {
-                    max_txs: 1_000,
-                    max_bytes: 1 << 20,
-                    max_per_sender: 16,
-                    ttl_ms: 600_000,
+        let mut random = Random::new(mixed(scenario.seed ^ 0xad_0e7));
+        let machine = |index: usize| {
+            let key = &keys[scenario.validator_of(index)];
+            Machine {
+                key: key.ed25519().expect("an ed25519 seed"),
+                config: NodeConfig {
+                    genesis: Arc::clone(&genesis),
+                    validator: Some(public(key)),
+                    mempool: MempoolLimits {
+                        max_txs: 1_000,
+                        max_bytes: 1 << 20,
+                        max_per_sender: 16,
+                        ttl_ms: 600_000,
+                    },
+                    timeouts: Timeouts::default(),
                 },
-                timeouts: Timeouts::default(),
-            },
-            disk: Disk::default(),
-            gate: Gate::default(),
-            nodes: Nodes::default(),
+                disk: Disk::default(),
+                gate: Gate::default(),
+                nodes: Nodes::default(),
+                behind_ms: match scenario.skew_max_ms {
+                    0 => 0,
+                    most => random.below(2 * most + 1),
+                },
+                busy_until_ms: BTreeMap::new(),
+                is_down: false,
+            }
         };
-        let machines = keys.iter().map(machine).collect();
+        let machines = (0..scenario.machines()).map(machine).collect();
+        let guilty = (0..scenario.validators).filter(|v| scenario.is_byzantine(*v));
+        let guilty = guilty.map(|validator| public(&keys[validator])).collect();
         Self {
-            random: Random::new(mixed(scenario.seed ^ 0xad_0e7)),
+            oracle: Oracle::new(guilty),
+            random,
             clients: if scenario.has_clients {
                 Client::all()
             } else {
@@ -122,12 +153,12 @@ impl Simulation {
             },
             genesis_hash: genesis.hash(),
             genesis,
-            oracle: Oracle::new(scenario.equivocator.map(|machine| public(&keys[machine]))),
             now_ms: GENESIS_MS,
             machines,
             queue: BTreeMap::new(),
             queued: 0,
             is_quiet: false,
+            waits_ms: 0,
             deaths: 0,
             settled: 0,
             crossed_units: BTreeMap::new(),
@@ -139,7 +170,7 @@ impl Simulation {
     pub fn play(mut self) -> Result<Report, Violation> {
         for machine in 0..self.machines.len() {
             self.plan_crash(machine);
-            for chain in ChainId::ALL {
+            for chain in self.scenario.chains() {
                 self.later(1, Place { machine, chain }, Event::Restart);
             }
         }
@@ -148,9 +179,15 @@ impl Simulation {
             let delay_ms = 10 + self.random.below(CLIENT_MAX_MS);
             self.later(delay_ms, Place { machine, chain }, Event::Client(client));
         }
+        for at_ms in self.scenario.turns() {
+            let (machine, chain) = (0, ChainId::Alpha); // It is for all of them.
+            self.later(at_ms, Place { machine, chain }, Event::Turn);
+        }
+        self.turn();
         let busy_end = GENESIS_MS + self.scenario.busy_ms;
         while self.next_event(busy_end)? {}
         self.is_quiet = true;
+        self.turn();
         self.machines.iter_mut().for_each(|m| m.gate.crash = None);
         let deadline = busy_end + SETTLE_MS;
         while !self.is_settled() {
@@ -159,7 +196,9 @@ impl Simulation {
             }
             self.check()?;
         }
-        self.check_totals();
+        if self.scenario.only.is_none() {
+            self.check_totals();
+        }
         self.check()?;
         let crossed = |chain| self.crossed_units.get(&chain).copied().unwrap_or(0);
         Ok(Report {
@@ -167,6 +206,7 @@ impl Simulation {
             ops: self.machines[0].gate.ops,
             deaths: self.deaths,
             equivocations: self.oracle.proved.len() as u64,
+            recoveries: self.oracle.liveness.recoveries,
             settled: self.settled,
             locked_units: crossed(ChainId::Alpha),
             unlocked_units: crossed(ChainId::Delta),
@@ -180,6 +220,9 @@ impl Simulation {
 
     /// Lets the next thing before `end_ms` happen; false if there is none.
     fn next_event(&mut self, end_ms: u64) -> Result<bool, Violation> {
+        if let Some(late) = self.oracle.liveness.overdue(self.now_ms - GENESIS_MS) {
+            self.oracle.violated(late);
+        }
         let queued_ms = self.queue.first_key_value().map(|((at, _), _)| *at);
         let timer = self.next_timer();
         let at_ms = queued_ms.into_iter().chain(timer.map(|(at, _)| at)).min();
@@ -192,7 +235,7 @@ impl Simulation {
             let (_, (place, event)) = self.queue.pop_first().expect("it was seen above");
             self.happen(place, event);
         } else if let Some((_, place)) = timer {
-            self.stimulate(place, super::stepping::Stimulus::Tick);
+            self.stimulate(place, Stimulus::Tick);
         }
         self.check()?;
         Ok(true)
@@ -209,7 +252,8 @@ impl Simulation {
                 let name =
                     mixed(due_ms ^ (machine as u64) << 56 ^ u64::from(chain.as_byte()) << 48);
                 let late_ms = name % (self.scenario.timer_late_max_ms + 1);
-                let at_ms = due_ms.saturating_add(late_ms);
+                let awake_ms = m.busy_until_ms.get(&chain).copied().unwrap_or(0);
+                let at_ms = due_ms.saturating_add(m.behind_ms + late_ms).max(awake_ms);
                 if first.is_none_or(|(at, _)| at_ms < at) {
                     first = Some((at_ms, Place { machine, chain }));
                 }
@@ -224,8 +268,15 @@ impl Simulation {
         self.queued += 1;
     }
 
-    /// Sends a message that may be lost or come twice.
-    pub fn send(&mut self, delay_max_ms: u64, place: Place, make: impl Fn() -> Event) {
+    /// Sends something that may be lost or come twice, and arrives `1 + below(delay_max_ms)` after
+    /// `from_ms`.
+    pub fn send(
+        &mut self,
+        from_ms: u64,
+        delay_max_ms: u64,
+        place: Place,
+        make: impl Fn() -> Event,
+    ) {
         let (lost, doubled) = match self.is_quiet {
             true => (0, 0),
             false => (self.scenario.lost_percent, self.scenario.doubled_percent),
@@ -237,17 +288,50 @@ impl Simulation {
         };
         for _ in 0..copies {
             let delay_ms = 1 + self.random.below(delay_max_ms);
-            self.later(delay_ms, place, make());
+            self.later(from_ms - self.now_ms + delay_ms, place, make());
         }
     }
 
+    /// Sends something to another machine, if the cuts let it through.
+    pub fn send_between(&mut self, from: Place, to: usize, make: impl Fn() -> Event) {
+        let sent_ms = self.now_ms + self.waits_ms;
+        let from_ms = match self
+            .scenario
+            .passage(from.machine, to, sent_ms - GENESIS_MS)
+        {
+            Passage::Lost => return,
+            Passage::Open => sent_ms,
+            Passage::HeldUntil(at_ms) => sent_ms.max(GENESIS_MS + at_ms),
+        };
+        let link = (from.machine as u64) << 32 | to as u64;
+        let is_slow = mixed(self.scenario.seed ^ link) % 100 < self.scenario.slow_links_percent;
+        let more_ms = if is_slow {
+            self.scenario.slow_link_ms
+        } else {
+            0
+        };
+        let place = Place {
+            machine: to,
+            ..from
+        };
+        self.send(from_ms + more_ms, self.scenario.delay_max_ms, place, make);
+    }
+
     fn happen(&mut self, place: Place, event: Event) {
-        use super::stepping::Stimulus;
         match event {
+            Event::Turn => self.turn(),
+            Event::CutIsComplete => self.forbid_decisions(),
             Event::Network { from, class, bytes } => {
                 self.stimulate(place, Stimulus::Network { from, class, bytes });
             }
+            Event::Gossip { from, topic, bytes } => {
+                self.stimulate(place, Stimulus::Gossip { from, topic, bytes });
+            }
             Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
+            Event::Restart if self.asleep_until_ms(place).is_some() => {
+                let until_ms = self.asleep_until_ms(place).expect("seen above");
+                self.later(until_ms - self.now_ms, place, Event::Restart);
+            }
             Event::Restart => match place.chain {
                 ChainId::Alpha => self.open::<AlphaApp>(place),
                 ChainId::Delta => self.open::<DeltaApp>(place),
@@ -286,104 +370,5 @@ impl Simulation {
         let delay_ms = 200 + self.random.below(CLIENT_MAX_MS);
         let machine = 0; // A client belongs to no machine.
         self.later(delay_ms, Place { machine, chain }, Event::Client(index));
-    }
-
-    /// Plans the next death of a machine.
-    fn plan_crash(&mut self, machine: usize) {
-        let gate = &mut self.machines[machine].gate;
-        gate.crash = match self.scenario.crashes {
-            Crashes::Once(crash) if machine == 0 && self.deaths == 0 => Some(crash),
-            Crashes::Often { within_ops } if !self.is_quiet => Some(Crash {
-                op: gate.ops + self.random.below(within_ops),
-                moment: [Moment::Before, Moment::After][self.random.below(2) as usize],
-                death: [Death::Worker, Death::Node, Death::Power][self.random.below(3) as usize],
-            }),
-            _ => None,
-        };
-    }
-
-    /// The process that made the last durable operation of this machine is dead.
-    pub fn die(&mut self, place: Place) {
-        let crash = self.machines[place.machine].gate.crash.take();
-        let crash = crash.expect("nobody dies without a plan");
-        self.deaths += 1;
-        let machine = &mut self.machines[place.machine];
-        machine.gate.is_dead = false;
-        let dead = match crash.death {
-            Death::Worker => vec![place.chain],
-            Death::Node | Death::Power => ChainId::ALL.to_vec(),
-        };
-        if crash.death == Death::Power {
-            machine.disk.lose_power(&mut self.random);
-        }
-        if self.scenario.honesty == Honesty::ForgetsConsensus {
-            machine.disk.forget_consensus();
-        }
-        self.oracle
-            .record(format!("{} {crash:?}", place.machine).as_bytes());
-        for chain in dead {
-            // The other chain may be away already, with its restart on the way.
-            let was_there = match chain {
-                ChainId::Alpha => AlphaApp::slot(&mut machine.nodes).take().is_some(),
-                ChainId::Delta => DeltaApp::slot(&mut machine.nodes).take().is_some(),
-            };
-            if was_there || chain == place.chain {
-                let delay_ms = 100 + self.random.below(DOWN_MAX_MS);
-                let at_ms = self.now_ms + delay_ms;
-                let place = Place { chain, ..place };
-                self.queue
-                    .insert((at_ms, self.queued), (place, Event::Restart));
-                self.queued += 1;
-            }
-        }
-        self.plan_crash(place.machine);
-    }
-
-    /// Everything that was accepted is in a block, all machines have all blocks, and nothing is
-    /// between the chains.
-    fn is_settled(&self) -> bool {
-        let Some((alpha, delta)) = self.oracle.supplies() else {
-            return false;
-        };
-        let is_level = |chain| {
-            let height = Some(self.oracle.height(chain));
-            (0..self.machines.len()).all(|m| self.oracle.shown(m, chain) == height)
-        };
-        self.clients
-            .iter()
-            .all(|client| client.outstanding.is_none())
-            && alpha.last_sent == delta.last_consumed
-            && delta.last_sent == alpha.last_consumed
-            && ChainId::ALL.into_iter().all(is_level)
-    }
-
-    fn unsettled(&self) -> String {
-        let waiting = self
-            .clients
-            .iter()
-            .filter(|c| c.outstanding.is_some())
-            .count();
-        let shown: Vec<_> = (0..self.machines.len())
-            .map(|m| ChainId::ALL.map(|chain| self.oracle.shown(m, chain)))
-            .collect();
-        let supplies = self.oracle.supplies();
-        format!("not settled in time: {waiting} transactions wait, heights {shown:?}, {supplies:?}")
-    }
-
-    /// Every lock was minted once and every unlock released once, to the unit.
-    fn check_totals(&mut self) {
-        let all = self.at_genesis.zip(self.oracle.supplies());
-        let ((alpha_0, delta_0), (alpha, delta)) = all.expect("settled means that both opened");
-        let crossed = |chain| self.crossed_units.get(&chain).copied().unwrap_or(0);
-        let (locked, unlocked) = (crossed(ChainId::Alpha), crossed(ChainId::Delta));
-        let as_sent = alpha.locked_total_units - alpha_0.locked_total_units == locked
-            && delta.minted_total_units - delta_0.minted_total_units == locked
-            && delta.burned_total_units - delta_0.burned_total_units == unlocked
-            && alpha.released_total_units - alpha_0.released_total_units == unlocked;
-        if !as_sent {
-            self.oracle.violated(format!(
-                "{locked} units were locked and {unlocked} unlocked, but {alpha:?}, {delta:?}"
-            ));
-        }
     }
 }

@@ -9,12 +9,16 @@ use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
 use adnet_common::ledger;
-use adnet_common::node::{Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer};
+use adnet_common::node::{
+    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict,
+};
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Peers keep what they have for a machine that does not answer for so long.
+const KEPT_ASLEEP_MS: u64 = 5_000;
 /// How long the ring between the chains of a machine takes.
 const RING_MS: u64 = 1;
 
@@ -30,6 +34,11 @@ pub(super) enum Stimulus {
         class: Class,
         bytes: Vec<u8>,
     },
+    Gossip {
+        from: usize,
+        topic: Topic,
+        bytes: Vec<u8>,
+    },
     Sibling(Exchange),
 }
 
@@ -38,11 +47,31 @@ impl Stimulus {
         match self {
             Stimulus::Tick => Input::Tick,
             Stimulus::Sibling(exchange) => Input::Sibling(exchange),
+            Stimulus::Gossip { from, topic, bytes } => Input::Gossip {
+                peer: peer(from),
+                topic,
+                id: [0; 20], // Verdicts are not matched with messages here.
+                bytes,
+            },
             Stimulus::Network { from, class, bytes } => Input::Network {
                 peer: peer(from),
                 class,
                 bytes,
             },
+        }
+    }
+}
+
+impl Stimulus {
+    /// The same for a machine that takes it in only `wait_ms` later. Timers are looked up then, and
+    /// what peers have sent to one that sleeps for long is lost: they have given up on it.
+    fn event(self, wait_ms: u64) -> Option<Event> {
+        match self {
+            Stimulus::Tick => None,
+            Stimulus::Network { .. } | Stimulus::Gossip { .. } if wait_ms > KEPT_ASLEEP_MS => None,
+            Stimulus::Sibling(exchange) => Some(Event::Sibling(exchange)),
+            Stimulus::Network { from, class, bytes } => Some(Event::Network { from, class, bytes }),
+            Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
         }
     }
 }
@@ -54,6 +83,13 @@ fn peer(machine: usize) -> Peer {
 
 impl Simulation {
     pub fn stimulate(&mut self, place: Place, stimulus: Stimulus) {
+        if let Some(until_ms) = self.asleep_until_ms(place) {
+            let wait_ms = until_ms - self.now_ms;
+            if let Some(event) = stimulus.event(wait_ms) {
+                self.later(wait_ms, place, event);
+            }
+            return;
+        }
         match place.chain {
             ChainId::Alpha => self.step::<AlphaApp>(place, stimulus.input()),
             ChainId::Delta => self.step::<DeltaApp>(place, stimulus.input()),
@@ -65,6 +101,7 @@ impl Simulation {
         let mut to_sibling = Vec::new();
         let domain = self.domain(place.chain);
         let machine = &mut self.machines[place.machine];
+        let synced = machine.gate.syncs;
         let mut host = ChainHost {
             machine: place.machine,
             chain: place.chain,
@@ -77,10 +114,27 @@ impl Simulation {
             to_sibling: &mut to_sibling,
         };
         let done = work(&mut host);
+        let synced = machine.gate.syncs - synced;
+        self.wait_for_disk(place, synced);
         for exchange in to_sibling {
             self.send_sibling(place, exchange);
         }
         done
+    }
+
+    /// After `syncs` writes of a step: its outputs leave when they are done.
+    fn wait_for_disk(&mut self, place: Place, syncs: u64) {
+        self.waits_ms = 0;
+        if let Some(longest) = self
+            .scenario
+            .sync_max_ms
+            .checked_add(1)
+            .filter(|_| syncs > 0)
+        {
+            let one = |_| self.random.below(longest);
+            self.waits_ms = (0..syncs).map(one).sum();
+            self.occupy(place, self.now_ms + self.waits_ms);
+        }
     }
 
     fn send_sibling(&mut self, from: Place, exchange: Exchange) {
@@ -89,16 +143,18 @@ impl Simulation {
             machine,
             chain: chain.sibling(),
         };
-        self.send(RING_MS, to, || Event::Sibling(exchange.clone()));
+        let sent_ms = self.now_ms + self.waits_ms;
+        self.send(sent_ms, RING_MS, to, || Event::Sibling(exchange.clone()));
     }
 
     /// Starts a chain of a machine on what its disk has.
     pub fn open<A: Chain>(&mut self, place: Place) {
-        if A::slot(&mut self.machines[place.machine].nodes).is_some() {
+        let machine = &mut self.machines[place.machine];
+        if machine.is_down || A::slot(&mut machine.nodes).is_some() {
             return;
         }
-        let config = self.machines[place.machine].config.clone();
-        let now_ms = self.now_ms;
+        let config = machine.config.clone();
+        let now_ms = self.now_ms - machine.behind_ms;
         match self.with_host(place, |host| Node::<A>::open(config, now_ms, host)) {
             Ok(node) => {
                 self.show::<A>(place, node.tip().height);
@@ -133,7 +189,8 @@ impl Simulation {
         let Some(mut node) = A::slot(&mut self.machines[place.machine].nodes).take() else {
             return; // Nobody is there to hear it.
         };
-        let (now_ms, mut outputs) = (self.now_ms, Vec::new());
+        let now_ms = self.now_ms - self.machines[place.machine].behind_ms;
+        let mut outputs = Vec::new();
         let stepped = self.with_host(place, |host| node.step(now_ms, input, host, &mut outputs));
         let is_commit = |output: &&Output<A>| matches!(output, Output::Committed { .. });
         if outputs.iter().filter(is_commit).count() > 1 {
@@ -195,6 +252,23 @@ impl Simulation {
                 let to = usize::from(to[0]);
                 self.send_network(place, to, class, &bytes);
             }
+            Output::Publish { topic, bytes } => {
+                for to in (0..self.machines.len()).filter(|to| *to != machine) {
+                    self.send_between(place, to, || Event::Gossip {
+                        from: machine,
+                        topic,
+                        bytes: bytes.clone(),
+                    });
+                }
+            }
+            Output::Verdict { verdict, peer, .. } => {
+                if let Verdict::Reject(fault) = verdict {
+                    let other = peer[0];
+                    self.oracle.violated(format!(
+                        "{chain} of machine {machine} rejects what machine {other} said: {fault:?}"
+                    ));
+                }
+            }
             // Messages are lost here, so an honest machine may be silent.
             Output::Distrust {
                 offence: Offence::Silence,
@@ -215,10 +289,19 @@ impl Simulation {
         }
     }
 
+    fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
+        self.send_between(from, to, || Event::Network {
+            from: from.machine,
+            class,
+            bytes: bytes.to_vec(),
+        });
+    }
+
     /// What the equivocator says beside this, as long as troubles last.
     fn second_vote(&self, place: Place, class: Class, bytes: &[u8]) -> Option<Vec<u8>> {
         let is_equivocator = self.scenario.equivocator == Some(place.machine);
-        if !is_equivocator || class != Class::Consensus || self.is_quiet {
+        let is_spared = self.scenario.on_alpha_only && place.chain != ChainId::Alpha;
+        if !is_equivocator || is_spared || class != Class::Consensus || self.is_quiet {
             return None;
         }
         let key = &self.machines[place.machine].key;
@@ -233,21 +316,11 @@ impl Simulation {
         }
     }
 
-    fn send_network(&mut self, from: Place, to: usize, class: Class, bytes: &[u8]) {
-        let place = Place {
-            machine: to,
-            ..from
-        };
-        let make = || Event::Network {
-            from: from.machine,
-            class,
-            bytes: bytes.to_vec(),
-        };
-        self.send(self.scenario.delay_max_ms, place, make);
-    }
-
     /// Sends a client's transaction, and checks the answer.
     pub fn submit<A: Chain>(&mut self, place: Place, raw: Vec<u8>) {
+        if self.asleep_until_ms(place).is_some() {
+            return; // The client waits in vain.
+        }
         let verified = A::verify(&A::rules(&self.genesis), &raw);
         let tx = Arc::new(verified.expect("the clients sign valid transactions"));
         let (reply, mut answer) = oneshot::channel();

@@ -254,6 +254,8 @@ impl<A: Application> World<A> {
                 Output::Distrust { peer, offence } => {
                     self.blamed.push((index, usize::from(peer[0]), offence));
                 }
+                // What is gossiped goes another way; here are the links alone.
+                Output::Publish { .. } | Output::Verdict { .. } => {}
                 Output::Sibling(_) | Output::Committed { .. } => {}
             }
         }

@@ -1,8 +1,10 @@
 //! Networks of real validators on one machine: what any of them is given is final on all, blocks are
 //! the same everywhere, and a network goes on while more than two thirds of the power do.
 
-mod agreement;
+mod discovery;
+mod flood;
 mod joining;
+mod line;
 mod testnet;
 
 use std::{
@@ -11,9 +13,10 @@ use std::{
 };
 
 use adnet_common::chain_id::ChainId;
+use adnet_tests::cluster::agreement::{self, assert_same_blocks, await_growth, height};
 use adnet_tests::harness::{Options, Signal, TestNode, eventually, workers_of};
 use adnet_tests::sim::Random;
-use agreement::{assert_same_blocks, await_growth, height};
+use serde_json::Value;
 
 fn options() -> Options {
     Options {
@@ -48,6 +51,19 @@ fn what_one_of_four_is_given_is_final_on_all() {
             })
             .collect();
         assert!(heights.iter().all(|h| *h == heights[0]), "{heights:?}");
+    }
+    for chain in ChainId::ALL {
+        for node in &nodes {
+            let peers = eventually("the API lists the peers", || {
+                let peers = node.api(chain).get("/v1/peers").ok()?;
+                (peers.as_array()?.len() == 3).then_some(peers)
+            });
+            let of_chain = |peer: &Value| peer["chain"] == chain.name() && peer["score"] == 0.0;
+            assert!(
+                peers.as_array().expect("seen above").iter().all(of_chain),
+                "{peers}"
+            );
+        }
     }
     let minted_to = nodes[3].delta_user(1);
     let before = minted_to.balance_wei();
@@ -101,6 +117,21 @@ fn half_of_the_power_decides_nothing_and_goes_on_when_it_is_whole() {
     }
     let first: Vec<&TestNode> = nodes.iter().collect();
     let stands = agreement::await_standstill(&first, Duration::from_secs(2));
+    let alarm = |node: &TestNode, value: &str| {
+        let (_, page) = node.metrics().text("/metrics").ok()?;
+        let of_chain = |line: &str| {
+            let is_alarm = line.starts_with("adnet_chain_stalled{");
+            is_alarm.then(|| line.ends_with(value))
+        };
+        let told: Vec<bool> = page.lines().filter_map(of_chain).collect();
+        (told == [true, true]).then_some(())
+    };
+    for node in &first {
+        eventually("the alarm of both chains is raised", || alarm(node, " 1"));
+        eventually("the log has it", || {
+            (node.logged("chain_stalled").len() == 2).then_some(())
+        });
+    }
     for process in processes.iter().rev() {
         process.signal(Signal::SIGCONT);
     }
@@ -117,6 +148,9 @@ fn half_of_the_power_decides_nothing_and_goes_on_when_it_is_whole() {
     }
     let all: Vec<&TestNode> = nodes.iter().chain(&second).collect();
     await_growth(&all, 3);
+    for node in &all {
+        eventually("the alarm is over", || alarm(node, " 0"));
+    }
     assert_same_blocks(&all);
 }
 

@@ -57,6 +57,8 @@ enum What {
 pub struct Network {
     nodes: Vec<Node>,
     pub set: ValidatorSet,
+    /// Sets that take over from a height on.
+    pub changes: BTreeMap<u64, ValidatorSet>,
     queue: BTreeMap<(u64, u64), (usize, Option<u64>, What)>,
     sequence: u64,
     now_ms: u64,
@@ -86,6 +88,7 @@ impl Network {
         let mut network = Self {
             nodes: keys.iter().map(node).collect(),
             set,
+            changes: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             now_ms: NOW_MS,
@@ -116,6 +119,12 @@ impl Network {
 
     pub fn key(&self, node: usize) -> PublicKey {
         self.nodes[node].key.public
+    }
+
+    /// Who decides a height.
+    pub fn set_of(&self, height: u64) -> &ValidatorSet {
+        let last = self.changes.range(..=height).next_back();
+        last.map_or(&self.set, |(_, set)| set)
     }
 
     fn faulty(&self) -> bool {
@@ -166,7 +175,7 @@ impl Network {
         let node = &self.nodes[i];
         let height = node.chain.len() as u64 + 1;
         let wal = node.holder.wal.clone();
-        let validators = self.set.clone();
+        let validators = self.set_of(height).clone();
         self.step(
             i,
             Event::StartHeight {
@@ -260,7 +269,7 @@ impl Network {
                 };
                 self.push(i, life, 20, What::Event(event));
             }
-            Action::NeedBlock(block) => {
+            Action::NeedBlock { block, .. } => {
                 let after_ms = 5 + self.rng.below(30);
                 let event = Event::Block {
                     block,
@@ -279,7 +288,13 @@ impl Network {
                 self.push(i, life, 0, What::Event(event));
             }
             Action::RejectSynced(_) => panic!("no peer lies here"),
-            Action::Commit { certificate } => self.commit(i, certificate),
+            Action::Commit {
+                certificate,
+                evidence,
+            } => {
+                self.equivocations.extend(evidence);
+                self.commit(i, certificate);
+            }
             Action::Finalized { evidence, .. } => {
                 self.equivocations.extend(evidence);
                 self.open_later(i);
@@ -297,7 +312,7 @@ impl Network {
     fn open_later(&mut self, i: usize) {
         let node = &self.nodes[i];
         let height = node.chain.len() as u64 + 1;
-        let (life, validators) = (Some(node.life), self.set.clone());
+        let (life, validators) = (Some(node.life), self.set_of(height).clone());
         let start = Event::StartHeight {
             height,
             validators,
@@ -308,7 +323,7 @@ impl Network {
 
     fn commit(&mut self, i: usize, certificate: CommitCertificate) {
         assert_eq!(
-            verify_certificate(&domain(), &self.set, &certificate),
+            verify_certificate(&domain(), self.set_of(certificate.height), &certificate),
             Ok(())
         );
         let height = self.nodes[i].chain.len();
@@ -337,6 +352,8 @@ impl Network {
     /// Sends to all others, and lets the oracle look at it.
     fn publish(&mut self, i: usize, message: Message) {
         if let (Some(author), Some(request)) = (message.author(), message.request()) {
+            let is_member = self.set_of(request.height).contains(&author);
+            assert!(is_member, "{author} signs where it is no validator");
             let bytes = message.encode();
             let mut signature = [0; 64];
             signature.copy_from_slice(&bytes[bytes.len() - 64..]);
@@ -399,6 +416,35 @@ fn crashes_and_losses_break_no_promise() {
         let mut network = Network::new(&[1; 4], seed, faults);
         network.run(16);
         assert!(network.crashes > 0, "seed {seed}");
+        assert_eq!(network.equivocations, [], "seed {seed}");
+    }
+}
+
+/// Members come and go between heights, under losses and deaths: everybody decides the same blocks,
+/// and only members of a height sign for it.
+#[test]
+fn sets_that_change_between_heights_break_no_promise() {
+    for seed in 0..15 {
+        let faults = Faults {
+            loss: 80,
+            crash: 15,
+            until_height: 16,
+            forgets: false,
+        };
+        let mut network = Network::new(&[1; 6], seed, faults);
+        let part = |members: &[(usize, u64)]| {
+            let list = members.iter().map(|(i, power)| (network.key(*i), *power));
+            ValidatorSet::new(list).expect("a sound set")
+        };
+        let changes = [
+            (1, part(&[(0, 1), (1, 1), (2, 1), (3, 1)])),
+            (4, part(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 3)])),
+            (8, part(&[(5, 1)])),
+            (9, part(&[(0, 5), (4, 5), (5, 5), (2, 5)])),
+            (13, part(&[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])),
+        ];
+        network.changes = BTreeMap::from(changes);
+        network.run(18);
         assert_eq!(network.equivocations, [], "seed {seed}");
     }
 }

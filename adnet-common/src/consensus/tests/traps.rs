@@ -56,7 +56,7 @@ fn bodies_that_nobody_asked_for_cannot_crowd_out_the_real_one() {
     let out = b.step(Event::Message(b.proposal(0, C)));
     assert!(has(
         &out,
-        |a| matches!(a, Action::NeedBlock(block) if *block == b.block(0, C))
+        |a| matches!(a, Action::NeedBlock { block, .. } if *block == b.block(0, C))
     ));
     assert!(votes(&out).is_empty(), "no vote before the body is judged");
     let out = b.step(b.judged(0, C));
@@ -108,7 +108,7 @@ fn a_certificate_without_a_body_is_not_forgotten() {
     );
     assert!(has(
         &out,
-        |a| matches!(a, Action::Commit { certificate } if certificate.value == A)
+        |a| matches!(a, Action::Commit { certificate, .. } if certificate.value == A)
     ));
 }
 
@@ -172,8 +172,7 @@ fn a_lone_validator_decides_heights_and_ignores_late_and_double_events() {
             round: 0,
             hash,
         });
-        let is_ours =
-            |a: &Action| matches!(a, Action::Commit { certificate } if certificate.value == hash);
+        let is_ours = |a: &Action| matches!(a, Action::Commit { certificate, .. } if certificate.value == hash);
         assert!(has(&out, is_ours), "{out:?}");
         assert!(b.engine.is_decided());
         assert!(
@@ -208,9 +207,16 @@ fn two_conflicting_votes_become_evidence_that_stands_for_itself() {
             out.extend(b.step(Event::Message(b.vote(*by, step, 0, Some(C)))));
         }
     }
-    assert!(has(&out, |a| matches!(a, Action::Commit { .. })), "{out:?}");
-    // A late precommit still counts, and the liar's own one does.
-    b.step(Event::Message(b.vote(liar, Step::Precommit, 0, Some(C))));
+    let at_commit = out.iter().find_map(|a| match a {
+        Action::Commit { evidence, .. } => Some(evidence.clone()),
+        _ => None,
+    });
+    let at_commit = at_commit.unwrap_or_else(|| panic!("{out:?}"));
+    assert_eq!(at_commit.len(), 2, "{at_commit:?}");
+    // A late precommit still counts, the liar's own one does, and so does what it denies then.
+    for value in [Some(C), None] {
+        b.step(Event::Message(b.vote(liar, Step::Precommit, 0, value)));
+    }
     let out = b.step(Event::EndHeight);
     let [
         Action::Finalized {
@@ -222,8 +228,8 @@ fn two_conflicting_votes_become_evidence_that_stands_for_itself() {
         panic!("{out:?}");
     };
     assert_eq!(certificate.signatures.len(), 4);
-    assert_eq!(evidence.len(), 2, "{evidence:?}");
-    for pair in evidence {
+    assert_eq!(evidence.len(), 1, "{evidence:?}");
+    for pair in at_commit.iter().chain(evidence) {
         assert_eq!(pair.validator, b.keys[liar].public);
         assert_eq!(pair.verify(&super::bench::domain()), Ok(()));
     }

@@ -59,7 +59,7 @@ impl<A: Application> Node<A> {
         let next = self.tip.height + 1;
         let is_missing =
             |b: &&BlockRef| b.height == next && !self.bodies.known.contains_key(&b.hash);
-        let missing: Vec<BlockRef> = self.needed.iter().filter(is_missing).copied().collect();
+        let missing: Vec<BlockRef> = self.needed.keys().filter(is_missing).copied().collect();
         if missing.is_empty() {
             return;
         }

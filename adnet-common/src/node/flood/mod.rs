@@ -160,7 +160,8 @@ impl<A: Application> Node<A> {
     /// This peer gets the messages of these authors from others.
     pub(super) fn on_prune(&mut self, now_ms: u64, peer: Peer, authors: Vec<[u8; 32]>) {
         let known = authors.into_iter().map(crate::keys::PublicKey);
-        let known: Vec<_> = known.filter(|a| self.validators.contains(a)).collect();
+        let validators = &self.app.validators().own.set;
+        let known: Vec<_> = known.filter(|a| validators.contains(a)).collect();
         self.flood.prunes.on_prune(now_ms, peer, known);
     }
 }

@@ -33,7 +33,7 @@ impl<A: Application> Node<A> {
         if self.untold.blocks > 0 && !has_next {
             // The block that would have synced those before it was no good.
             host.sync()?;
-            self.tell_of_blocks(outputs);
+            self.tell_of_blocks(now_ms, outputs);
         }
         self.ask_for_blocks(now_ms, outputs);
         if has_next {
@@ -73,7 +73,7 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let certificate = self.certificate_of(&block).filter(|certificate| {
-            verify_certificate(&self.domain, &self.validators, certificate).is_ok()
+            verify_certificate(&self.domain, &self.app.validators().own.set, certificate).is_ok()
         });
         let Some(certificate) = certificate else {
             self.blame(now_ms, peer, Offence::BadBlock, outputs);
@@ -93,7 +93,7 @@ impl<A: Application> Node<A> {
             let verdict = Verdict::Valid(Box::new(executed));
             self.bodies.known.insert(hash, Candidate { block, verdict });
         }
-        self.commit(now_ms, certificate, host, outputs)?;
+        self.commit(now_ms, certificate, Vec::new(), host, outputs)?;
         self.timers
             .set(self.next_due(now_ms), Timer::Open(height + 1));
         Ok(())

@@ -86,7 +86,7 @@ fn an_unlock_burns_logs_and_leaves_for_alpha() {
     let amounts: Vec<(u64, u64)> = made
         .outbox
         .iter()
-        .map(|m| (m.sequence, m.payload.amount_units()))
+        .map(|m| (m.sequence, m.payload.amount_units().expect("an unlock")))
         .collect();
     assert_eq!(amounts, [(1, 50), (2, 7)]);
     for (receipt, message) in made.receipts.iter().zip(&made.outbox) {

@@ -19,7 +19,8 @@ use plan::Plan;
 ///
 /// Each node is a complete data directory, DIR/node-0, DIR/node-1 and so on, with keys, a
 /// configuration file in which the others are its persistent peers, and the genesis that all of
-/// them share. Doing it twice changes nothing.
+/// them share. With --discovery each knows node 0 only and finds the others. Doing it twice changes
+/// nothing.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -27,13 +28,14 @@ use plan::Plan;
     after_help = "Examples:
   adnet testnet --validators 4 --dir ./testnet
   adnet testnet --validators 7 --dir ./fast --alpha-block-interval 2000 --delta-block-interval 500
+  adnet testnet --validators 7 --dir ./found --discovery
   adnet testnet run --dir ./testnet
   adnet status --data-dir ./testnet/node-2
 
-Node I has the usual ports plus 10 times I: 3030, 4030, 9090, 4130 and 4131 for node 0, then 3040,
-4040, 9100, 4140 and 4141. For more than 10 nodes, or beside another node, give --base-port P: node
-I then has P + 10 I for Alpha's API, and the next four for Delta's API, metrics, and the peers of
-Alpha and Delta."
+Node I has the usual ports plus 10 times I: 3030, 4030, 9090, 4130, 4131 and 4132 for node 0, then 3040,
+4040, 9100, 4140, 4141 and 4142. For more than 10 nodes, or beside another node, give --base-port P: node
+I then has P + 10 I for Alpha's API, and the next five for Delta's API, metrics, the peers of Alpha
+and Delta, and discovery."
 )]
 pub(super) struct TestnetCommand {
     #[command(subcommand)]
@@ -69,6 +71,10 @@ struct NewTestnet {
     /// Milliseconds between Delta's blocks [default: 3000]
     #[arg(long, value_name = "MS")]
     delta_block_interval: Option<u64>,
+
+    /// Tell each node of node 0 only: they find each other
+    #[arg(long)]
+    discovery: bool,
 }
 
 impl TestnetCommand {
@@ -89,7 +95,7 @@ impl NewTestnet {
             alpha_ms: self.alpha_block_interval,
             delta_ms: self.delta_block_interval,
         };
-        let written = match write::write(&plan, intervals) {
+        let written = match write::write(&plan, intervals, self.discovery) {
             Ok(written) => written,
             Err(error @ (write::TestnetError::Invalid(_) | write::TestnetError::Other { .. })) => {
                 return Err(UsageError(error.to_string()).into());

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const STEP: u32 = 10;
 /// With more nodes the usual ports would meet: Delta's API of node 10 is Alpha's peers of node 0.
 const USUAL_NODES_MAX: usize = 10;
-/// Alpha's API, Delta's API, metrics, Alpha's peers, Delta's peers of node 0.
-const USUAL_PORTS: [u32; 5] = [3030, 4030, 9090, 4130, 4131];
+/// Alpha's API, Delta's API, metrics, Alpha's peers, Delta's peers, discovery of node 0.
+const USUAL_PORTS: [u32; 6] = [3030, 4030, 9090, 4130, 4131, 4132];
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct NodePlan {
     pub data_dir: PathBuf,
-    ports: [u16; 5],
+    ports: [u16; 6],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub(super) enum PlanError {
 
 impl Plan {
     pub fn new(dir: PathBuf, nodes: usize, base_port: Option<u16>) -> Result<Self, PlanError> {
-        let first: [u32; 5] = match base_port {
+        let first: [u32; 6] = match base_port {
             None if nodes > USUAL_NODES_MAX => return Err(PlanError::TooMany(nodes)),
             None => USUAL_PORTS,
             Some(base) => std::array::from_fn(|i| u32::from(base) + i as u32),
@@ -41,7 +41,7 @@ impl Plan {
         let base = first[0];
         let mut plan = Vec::with_capacity(nodes);
         for i in 0..nodes {
-            let mut ports = [0; 5];
+            let mut ports = [0; 6];
             for (port, first) in ports.iter_mut().zip(first) {
                 let wanted = u16::try_from(first + STEP * i as u32);
                 *port = wanted.map_err(|_| PlanError::PortsEnd { nodes, base })?;
@@ -78,6 +78,10 @@ impl NodePlan {
         self.address(4)
     }
 
+    pub fn discovery(&self) -> SocketAddr {
+        self.address(5)
+    }
+
     fn address(&self, which: usize) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[which]))
     }
@@ -109,14 +113,14 @@ mod tests {
         for (nodes, base) in [(1, None), (10, None), (100, Some(20_000)), (7, Some(1024))] {
             let all = ports(nodes, base);
             let distinct: BTreeSet<u16> = all.iter().copied().collect();
-            assert_eq!(distinct.len(), 5 * nodes, "{all:?}");
+            assert_eq!(distinct.len(), 6 * nodes, "{all:?}");
         }
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         assert!(Plan::new("d".into(), 11, None).is_err());
-        assert!(Plan::new("d".into(), 2, Some(65_522)).is_err());
-        assert_eq!(ports(2, Some(65_521)).last(), Some(&65_535));
+        assert!(Plan::new("d".into(), 2, Some(65_521)).is_err());
+        assert_eq!(ports(2, Some(65_520)).last(), Some(&65_535));
     }
 }

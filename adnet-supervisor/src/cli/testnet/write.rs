@@ -4,6 +4,7 @@
 //! whole network is there; a network that exists is never changed.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use adnet_common::{
+    chain_id::ChainId,
     config::CONFIG_FILE_NAME,
     genesis::{GENESIS_FILE_NAME, Genesis, GenesisError, GenesisValidator},
     hash::Hash,
@@ -20,7 +22,10 @@ use adnet_common::{
 };
 
 use super::plan::{NodePlan, Plan, existing};
-use crate::new_node::manual_with;
+use crate::{
+    network::{self, NetworkError},
+    new_node::manual_with,
+};
 
 /// Block intervals other than the production ones.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +52,8 @@ pub(super) enum TestnetError {
     Other { dir: PathBuf, why: String },
     #[error("the genesis would not be valid: {0}")]
     Invalid(String),
+    #[error(transparent)]
+    Record(#[from] NetworkError),
 }
 
 /// The public keys of one node.
@@ -56,7 +63,11 @@ struct Keys {
 }
 
 /// Makes the network, or finds that it is there.
-pub(super) fn write(plan: &Plan, intervals: Intervals) -> Result<Written, TestnetError> {
+pub(super) fn write(
+    plan: &Plan,
+    intervals: Intervals,
+    discovery: bool,
+) -> Result<Written, TestnetError> {
     let nodes = plan.nodes();
     let first = nodes.first().expect("a network has at least one node");
     let genesis_of = |node: &NodePlan| node.data_dir.join(GENESIS_FILE_NAME);
@@ -65,9 +76,17 @@ pub(super) fn write(plan: &Plan, intervals: Intervals) -> Result<Written, Testne
     }
     let keys: Vec<Keys> = nodes.iter().map(keys_of).collect::<Result<_, _>>()?;
     let genesis = genesis(&keys, intervals)?;
+    let boot_node = match discovery {
+        true => Some(record_of(first, &genesis)?),
+        false => None,
+    };
     for (i, node) in nodes.iter().enumerate() {
         let file = node.data_dir.join(CONFIG_FILE_NAME);
-        let text = configuration(node, nodes, &keys, i);
+        let finding = match &boot_node {
+            Some(record) => by_discovery(node, Some(record).filter(|_| i > 0)),
+            None => by_list(nodes, &keys, i),
+        };
+        let text = configuration(node, finding);
         fs::write(&file, text).map_err(|source| TestnetError::Io { path: file, source })?;
     }
     for node in nodes.iter().rev() {
@@ -168,24 +187,62 @@ fn genesis(keys: &[Keys], intervals: Intervals) -> Result<Genesis, TestnetError>
     }
 }
 
-/// The manual with the addresses of this node and of its peers filled in.
-fn configuration(node: &NodePlan, nodes: &[NodePlan], keys: &[Keys], own: usize) -> String {
+/// Settings by which a node finds its peers.
+type Finding = Vec<(&'static str, String)>;
+
+/// All others are its persistent peers.
+fn by_list(nodes: &[NodePlan], keys: &[Keys], own: usize) -> Finding {
     let peers = |address: fn(&NodePlan) -> std::net::SocketAddr| {
         let others = nodes.iter().zip(keys).enumerate();
         let others = others.filter(|(i, _)| *i != own);
         let entries = others.map(|(_, (peer, keys))| format!("{}@{}", keys.node, address(peer)));
         format!("{:?}", entries.collect::<Vec<_>>().join(", "))
     };
-    let quoted = |address: std::net::SocketAddr| format!("\"{address}\"");
-    manual_with(&[
+    vec![
+        ("alpha.persistent_peers", peers(NodePlan::alpha_p2p)),
+        ("delta.persistent_peers", peers(NodePlan::delta_p2p)),
+        ("network.discovery", "false".to_owned()),
+    ]
+}
+
+/// It asks one node for the others, and that one asks nobody.
+fn by_discovery(node: &NodePlan, boot_node: Option<&String>) -> Finding {
+    let mut finding = vec![("network.discovery_listen", quoted(node.discovery()))];
+    finding.extend(boot_node.map(|record| ("network.boot_nodes", format!("{record:?}"))));
+    finding
+}
+
+fn record_of(node: &NodePlan, genesis: &Genesis) -> Result<String, TestnetError> {
+    let key = KeyDir::of(&node.data_dir).load_kind(NODE_KEY_NAME, KeyKind::Node)?;
+    let ports = BTreeMap::from([
+        (ChainId::Alpha, node.alpha_p2p().port()),
+        (ChainId::Delta, node.delta_p2p().port()),
+    ]);
+    let genesis = genesis.hash().0;
+    Ok(network::record_of(
+        *key.expose(),
+        &genesis,
+        node.discovery(),
+        &ports,
+    )?)
+}
+
+fn quoted(address: std::net::SocketAddr) -> String {
+    format!("\"{address}\"")
+}
+
+/// The manual with the addresses of this node filled in, and how it finds its peers.
+fn configuration(node: &NodePlan, finding: Finding) -> String {
+    let mut settings = vec![
         ("alpha.api_listen", quoted(node.alpha_api())),
         ("alpha.p2p_listen", quoted(node.alpha_p2p())),
-        ("alpha.persistent_peers", peers(NodePlan::alpha_p2p)),
         ("delta.api_listen", quoted(node.delta_api())),
         ("delta.p2p_listen", quoted(node.delta_p2p())),
-        ("delta.persistent_peers", peers(NodePlan::delta_p2p)),
         ("metrics.listen", quoted(node.metrics())),
-    ])
+        ("network.private", "true".to_owned()),
+    ];
+    settings.extend(finding);
+    manual_with(&settings)
 }
 
 #[cfg(test)]
@@ -205,7 +262,7 @@ mod tests {
     fn each_node_is_whole_and_knows_the_others() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let plan = Plan::new(dir.path().join("net"), 4, Some(21_000)).expect("it fits");
-        let written = write(&plan, NONE).expect("written");
+        let written = write(&plan, NONE, false).expect("written");
         assert!(written.is_new);
         for (i, node) in plan.nodes().iter().enumerate() {
             let file = node.data_dir.join(CONFIG_FILE_NAME);
@@ -230,30 +287,50 @@ mod tests {
     }
 
     #[test]
+    fn with_discovery_each_knows_the_first_only() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let plan = Plan::new(dir.path().join("net"), 4, Some(21_000)).expect("it fits");
+        let genesis = write(&plan, NONE, true).expect("written").genesis;
+        for (i, node) in plan.nodes().iter().enumerate() {
+            let file = node.data_dir.join(CONFIG_FILE_NAME);
+            let loaded = config::load(&BTreeMap::new(), &BTreeMap::new(), Some(&file));
+            let config = loaded.expect("a valid configuration").config;
+            assert!(config.network.private && config.network.discovery);
+            assert_eq!(config.network.discovery_listen, node.discovery());
+            assert_eq!(config.alpha.persistent_peers, "");
+            let boot_nodes = config.network.boot_nodes;
+            match i {
+                0 => assert_eq!(boot_nodes, ""),
+                _ => network::check_boot_node(&boot_nodes, &genesis.0).expect("a record"),
+            }
+        }
+    }
+
+    #[test]
     fn a_second_time_changes_nothing_and_another_network_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let plan = |n| Plan::new(dir.path().into(), n, None).expect("it fits");
-        let first = write(&plan(2), NONE).expect("written");
-        let again = write(&plan(2), NONE).expect("found");
+        let first = write(&plan(2), NONE, false).expect("written");
+        let again = write(&plan(2), NONE, false).expect("found");
         assert!(!again.is_new && again.genesis == first.genesis);
-        let more = write(&plan(3), NONE).expect_err("another number");
+        let more = write(&plan(3), NONE, false).expect_err("another number");
         assert!(more.to_string().contains("2 validators"), "{more}");
         let fast = Intervals {
             delta_ms: Some(100),
             ..NONE
         };
-        assert!(write(&plan(2), fast).is_err());
+        assert!(write(&plan(2), fast, false).is_err());
     }
 
     #[test]
     fn an_attempt_that_was_broken_off_is_finished_with_the_same_keys() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let plan = Plan::new(dir.path().into(), 2, None).expect("it fits");
-        write(&plan, NONE).expect("written");
+        write(&plan, NONE, false).expect("written");
         let first = plan.nodes()[0].data_dir.join(GENESIS_FILE_NAME);
         let before = Genesis::load(&first).expect("a genesis");
         fs::remove_file(&first).expect("there");
-        assert!(write(&plan, NONE).expect("written again").is_new);
+        assert!(write(&plan, NONE, false).expect("written again").is_new);
         let after = Genesis::load(&first).expect("a genesis");
         assert_eq!(before.validators, after.validators);
     }

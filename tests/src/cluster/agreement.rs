@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::harness::{Api, TestNode, eventually};
 use adnet_common::chain_id::ChainId;
-use adnet_tests::harness::{Api, TestNode, eventually};
 use serde_json::Value;
 
 pub fn height(node: &TestNode, chain: ChainId) -> u64 {

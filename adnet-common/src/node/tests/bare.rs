@@ -1,0 +1,329 @@
+//! A chain without transactions, whose set changes as a test says, and what its nodes stand on.
+
+use crate::application::{
+    Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
+    TxError, VerifiedTx,
+};
+use crate::attestation::{Attestation, FinalityProof, OutboundMessage};
+use crate::chain_id::ChainId;
+use crate::consensus::tests::bench::{TestKey, test_key};
+use crate::consensus::{
+    Domain, Guard, SignError, SignMarks, SignRequest, Signer, Timeouts, ValidatorSet, Verdict,
+    WalEntry,
+};
+use crate::consensus_keys::wal_writes;
+use crate::genesis::{Genesis, GenesisValidator};
+use crate::hash::Hash;
+use crate::memory_store::MemoryStore;
+use crate::mempool::MempoolLimits;
+use crate::node::{Host, Input, Node, NodeConfig, NodeFault, Output};
+use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use crate::validators::{SetFrom, Validators};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub const GENESIS_MS: u64 = 1_700_000_000_000;
+
+/// Which set a block makes the next one.
+pub trait Plan: Send + Sync + 'static {
+    fn after(height: u64) -> Option<ValidatorSet>;
+}
+
+/// Members by the numbers of their test keys.
+pub fn set(members: &[(u8, u64)]) -> ValidatorSet {
+    let list = members
+        .iter()
+        .map(|(i, power)| (test_key(*i).public, *power));
+    ValidatorSet::new(list).expect("distinct keys with power")
+}
+
+/// See the module.
+pub struct Bare<P> {
+    height: u64,
+    sent: u64,
+    validators: Arc<Validators>,
+    plan: std::marker::PhantomData<P>,
+}
+
+const FAMILY: Family = Family::DeltaState;
+
+fn state(sent: u64, own: &SetFrom) -> (Hash, Vec<Write>) {
+    let bytes = own.encode();
+    let root = Hash::of("bare", &[&sent.to_be_bytes(), &bytes]);
+    let writes = vec![
+        Write::put(FAMILY, *b"own", bytes),
+        Write::put(FAMILY, *b"sent", sent.to_be_bytes()),
+    ];
+    (root, writes)
+}
+
+impl<P: Plan> Bare<P> {
+    fn run(&self, block: &BlockContext) -> Executed<(u64, Arc<Validators>)> {
+        let mut validators = Validators::clone(&self.validators);
+        let guilty: BTreeSet<_> = block.equivocators.iter().copied().collect();
+        let told = validators.decree(block.height, P::after(block.height), &guilty);
+        let outbox: Vec<OutboundMessage> = told
+            .into_iter()
+            .map(|payload| OutboundMessage {
+                sequence: self.sent + 1,
+                payload,
+            })
+            .collect();
+        let sent = self.sent + outbox.len() as u64;
+        let (state_root, writes) = state(sent, &validators.own);
+        let validators = Arc::new(validators);
+        Executed {
+            state_root,
+            outbox,
+            next_validators: Arc::clone(&validators.own.set),
+            writes,
+            pending: (sent, validators),
+        }
+    }
+}
+
+impl<P: Plan> Application for Bare<P> {
+    const CHAIN: ChainId = ChainId::Delta;
+    type Tx = ();
+    type Rules = ();
+    type Pending = (u64, Arc<Validators>);
+    type View = ();
+
+    fn rules(_: &Genesis) {}
+
+    fn genesis_state(genesis: &Genesis) -> (Hash, Vec<Write>) {
+        let set = genesis.validator_set().expect("a sound genesis");
+        state(0, &SetFrom::new(1, set))
+    }
+
+    fn open(
+        _: &Genesis,
+        store: &dyn ReadStore,
+        height: u64,
+        root: Hash,
+    ) -> Result<Self, OpenError> {
+        let get = |key: &[u8]| {
+            store
+                .get(FAMILY, key)
+                .map(|v| v.expect("written at genesis"))
+        };
+        let own = SetFrom::decode(&get(b"own")?).expect("its own encoding");
+        let sent = get(b"sent")?.try_into().map(u64::from_be_bytes);
+        let sent = sent.expect("eight bytes");
+        assert_eq!(state(sent, &own).0, root, "the store leads to the root");
+        let validators = Arc::new(Validators {
+            sibling: own.clone(),
+            own,
+            tombstones: Default::default(),
+        });
+        Ok(Self {
+            height,
+            sent,
+            validators,
+            plan: std::marker::PhantomData,
+        })
+    }
+
+    fn verify((): &(), _: &[u8]) -> Result<VerifiedTx<()>, TxError> {
+        Err(TxError::new("NO_TRANSACTIONS", "the chain has none"))
+    }
+
+    fn check(&self, _: &VerifiedTx<()>) -> Result<Admission, TxError> {
+        Err(TxError::new("NO_TRANSACTIONS", "the chain has none"))
+    }
+
+    fn propose(
+        &self,
+        _: &dyn ReadStore,
+        block: &BlockContext,
+        _: &[Arc<VerifiedTx<()>>],
+        _: &[Attestation],
+    ) -> Result<Proposed<Self::Pending>, StoreError> {
+        Ok(Proposed {
+            included: Vec::new(),
+            rejected: Vec::new(),
+            attestations: 0,
+            executed: self.run(block),
+        })
+    }
+
+    fn execute(
+        &self,
+        _: &dyn ReadStore,
+        block: &BlockContext,
+        _: &[Arc<VerifiedTx<()>>],
+        _: &[Attestation],
+    ) -> Result<Result<Executed<Self::Pending>, InvalidBlock>, StoreError> {
+        assert_eq!(block.height, self.height + 1);
+        Ok(Ok(self.run(block)))
+    }
+
+    fn apply(&mut self, (sent, validators): Self::Pending) {
+        self.height += 1;
+        self.sent = sent;
+        self.validators = validators;
+    }
+
+    fn view(&self) -> Arc<()> {
+        Arc::new(())
+    }
+
+    fn last_consumed(&self) -> u64 {
+        0
+    }
+
+    fn validators(&self) -> &Arc<Validators> {
+        &self.validators
+    }
+
+    fn prove(&self, _: &dyn ReadStore, _: &[u8]) -> Result<StateProof, StoreError> {
+        Ok(StateProof {
+            height: self.height,
+            value: None,
+            proof: Vec::new(),
+        })
+    }
+}
+
+/// A store in memory, and a key behind its guard.
+#[derive(Clone)]
+pub struct TestHost {
+    pub store: MemoryStore,
+    pub key: TestKey,
+    pub domain: Domain,
+    marks: SignMarks,
+    /// Everything that was signed, in order.
+    pub signed: Vec<SignRequest>,
+}
+
+impl TestHost {
+    pub fn new(genesis: &Genesis, key: u8) -> Self {
+        let domain = Domain {
+            network_id: genesis.network_id,
+            chain: ChainId::Delta,
+            genesis: genesis.hash(),
+        };
+        Self {
+            store: MemoryStore::new(),
+            key: test_key(key),
+            domain,
+            marks: SignMarks::new(),
+            signed: Vec::new(),
+        }
+    }
+}
+
+impl ReadStore for TestHost {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(family, key)
+    }
+
+    fn multi_get(
+        &self,
+        family: Family,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.store.multi_get(family, keys)
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        self.store.scan(scan)
+    }
+}
+
+impl Signer for TestHost {
+    fn sign(&mut self, wal: &[WalEntry], request: &SignRequest) -> Result<[u8; 64], SignError> {
+        self.store.apply(&wal_writes(ChainId::Delta, wal));
+        let guard = Guard::new(self.domain);
+        match guard.check(&self.marks, request) {
+            Verdict::Known(signature) => Ok(signature),
+            Verdict::Refused { why } => Err(SignError::Refused {
+                why: why.to_string(),
+            }),
+            Verdict::Fresh => {
+                let bytes = self.domain.sign_bytes(request);
+                let signature = self.key.secret.sign(&bytes).to_bytes();
+                let (slot, mark) = guard.mark(request, signature);
+                self.marks.insert(slot, mark);
+                self.signed.push(*request);
+                Ok(signature)
+            }
+        }
+    }
+}
+
+impl Host for TestHost {
+    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.store.apply(&batch.writes);
+        Ok(())
+    }
+
+    fn tell_final(&mut self, _: &FinalityProof) {}
+
+    fn tell_messages(&mut self, _: &[Attestation]) {}
+
+    fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.store.apply(&writes);
+        Ok(())
+    }
+}
+
+/// A node with its host, on a clock that goes from timer to timer.
+pub struct Machine<P: Plan> {
+    pub node: Node<Bare<P>>,
+    pub host: TestHost,
+    pub now_ms: u64,
+}
+
+/// A network that begins with the members given by the numbers of their keys.
+pub fn genesis(members: &[(u8, u64)]) -> Arc<Genesis> {
+    let mut genesis = Genesis::dev(test_key(members[0].0).public, GENESIS_MS);
+    genesis.validators = members
+        .iter()
+        .map(|(key, power)| GenesisValidator {
+            name: format!("validator-{key}"),
+            public_key: test_key(*key).public,
+            power: *power,
+        })
+        .collect();
+    Arc::new(genesis)
+}
+
+impl<P: Plan> Machine<P> {
+    /// Opens the node of `host`'s key on what the host has stored.
+    pub fn open(genesis: &Arc<Genesis>, mut host: TestHost, now_ms: u64) -> Self {
+        let config = NodeConfig {
+            genesis: Arc::clone(genesis),
+            validator: Some(host.key.public),
+            mempool: MempoolLimits {
+                max_txs: 10,
+                max_bytes: 1000,
+                max_per_sender: 2,
+                ttl_ms: 1000,
+            },
+            timeouts: Timeouts::default(),
+        };
+        let node = Node::open(config, now_ms, &mut host).expect("what is stored opens");
+        Self { node, host, now_ms }
+    }
+
+    /// Lets timers fire until the chain has `height`, or so many have fired in vain.
+    pub fn run_to(&mut self, height: u64) -> Result<(), NodeFault> {
+        for _ in 0..200 {
+            if self.node.tip().height >= height {
+                return Ok(());
+            }
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    pub fn tick(&mut self) -> Result<Vec<Output<Bare<P>>>, NodeFault> {
+        let next = self.node.next_deadline_ms();
+        self.now_ms = next.map_or(self.now_ms + 1, |at| at.max(self.now_ms + 1));
+        let mut outputs = Vec::new();
+        let Self { node, host, now_ms } = self;
+        node.step(*now_ms, Input::Tick, host, &mut outputs)?;
+        Ok(outputs)
+    }
+}

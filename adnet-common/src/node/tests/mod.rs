@@ -1,0 +1,5 @@
+//! Tests of what a node does whatever its chain: on a chain without transactions.
+
+mod bare;
+mod changes;
+mod evidence;

@@ -1,0 +1,220 @@
+//! One known peer: where it is, and how it went.
+
+use std::net::{IpAddr, SocketAddr};
+
+use adnet_common::{
+    chain_id::ChainId,
+    codec::{DecodeError, Reader, Writer},
+    keys::PublicKey,
+};
+
+use crate::network::{discovery::Candidate, identity::PeerId};
+
+/// The pause after an attempt: this, doubled with each failure since the last success.
+const PAUSE_MIN_MS: u64 = 2_000;
+const PAUSE_MAX_MS: u64 = 3_600_000;
+/// Without one success, an address is given up after so many failures.
+const FAILURES_OF_NEW: u32 = 3;
+/// And one that was right before after so many, if the last success is long ago.
+const FAILURES_OF_TRIED: u32 = 10;
+const DAY_MS: u64 = 24 * 3_600_000;
+const VERSION: u8 = 1;
+/// 300 bytes in base 64, and the prefix.
+const RECORD_BYTES_MAX: usize = 404;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub peer: PeerId,
+    pub ip: IpAddr,
+    /// UDP ports of the chains' endpoints.
+    pub alpha_port: Option<u16>,
+    pub delta_port: Option<u16>,
+    /// The node's record in its text form, and its number.
+    pub record: String,
+    pub seq: u64,
+    /// Proved at some time; whether the key votes is another question.
+    pub validator: Option<PublicKey>,
+    /// A bit per chain on which this peer is dialled first after a restart.
+    pub anchor: u8,
+    /// Whether a handshake at this address has proved the key.
+    pub is_tried: bool,
+    pub added_ms: u64,
+    pub last_attempt_ms: u64,
+    pub last_success_ms: u64,
+    /// Since the last success.
+    pub failures: u32,
+}
+
+impl Entry {
+    pub fn new(candidate: &Candidate, now_ms: u64) -> Self {
+        Self {
+            peer: candidate.peer,
+            ip: candidate.ip,
+            alpha_port: candidate.alpha_port,
+            delta_port: candidate.delta_port,
+            record: candidate.record.clone(),
+            seq: candidate.seq,
+            validator: None,
+            anchor: 0,
+            is_tried: false,
+            added_ms: now_ms,
+            last_attempt_ms: 0,
+            last_success_ms: 0,
+            failures: 0,
+        }
+    }
+
+    /// Where the peer's endpoint of the chain is; `None` if it does not follow the chain.
+    pub fn address(&self, chain: ChainId) -> Option<SocketAddr> {
+        let port = match chain {
+            ChainId::Alpha => self.alpha_port,
+            ChainId::Delta => self.delta_port,
+        };
+        port.map(|port| SocketAddr::new(self.ip, port))
+    }
+
+    /// Whether the pause after the last attempt is over. `pause_max_ms` shortens it for peers that
+    /// are wanted more than others.
+    pub fn is_due(&self, now_ms: u64, pause_max_ms: Option<u64>) -> bool {
+        if self.last_attempt_ms == 0 {
+            return true;
+        }
+        let pause_ms = PAUSE_MIN_MS << self.failures.min(20);
+        let pause_ms = pause_ms.min(pause_max_ms.unwrap_or(PAUSE_MAX_MS));
+        // A clock that was set back must not keep us from dialling.
+        now_ms < self.last_attempt_ms || now_ms - self.last_attempt_ms >= pause_ms
+    }
+
+    /// Whether anything that is new is worth more than this.
+    pub fn is_hopeless(&self, now_ms: u64) -> bool {
+        let since = |then_ms: u64| now_ms.saturating_sub(then_ms);
+        match self.last_success_ms {
+            0 => self.failures >= FAILURES_OF_NEW || since(self.added_ms) > 30 * DAY_MS,
+            then_ms => self.failures >= FAILURES_OF_TRIED && since(then_ms) > 7 * DAY_MS,
+        }
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(VERSION).raw(&self.peer);
+        match self.ip {
+            IpAddr::V4(ip) => w.u8(4).raw(&ip.octets()),
+            IpAddr::V6(ip) => w.u8(6).raw(&ip.octets()),
+        };
+        w.u16(self.alpha_port.unwrap_or(0));
+        w.u16(self.delta_port.unwrap_or(0));
+        w.bytes(self.record.as_bytes()).u64(self.seq);
+        match &self.validator {
+            None => w.u8(0),
+            Some(key) => w.u8(1).raw(&key.0),
+        };
+        w.u8(self.anchor).u8(u8::from(self.is_tried));
+        w.u64(self.added_ms).u64(self.last_attempt_ms);
+        w.u64(self.last_success_ms).u32(self.failures);
+        w.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        if r.u8("peer version")? != VERSION {
+            return Err(r.invalid("peer version", "unknown"));
+        }
+        let peer = r.array("peer id")?;
+        let ip = match r.u8("peer address")? {
+            4 => IpAddr::from(r.array::<4>("peer address")?),
+            6 => IpAddr::from(r.array::<16>("peer address")?),
+            _ => return Err(r.invalid("peer address", "neither IPv4 nor IPv6")),
+        };
+        let port = |port: u16| (port != 0).then_some(port);
+        let alpha_port = port(r.u16("alpha port")?);
+        let delta_port = port(r.u16("delta port")?);
+        let record = r.bytes("peer record", RECORD_BYTES_MAX)?;
+        let record =
+            String::from_utf8(record.to_vec()).map_err(|_| r.invalid("peer record", "no text"))?;
+        let seq = r.u64("record number")?;
+        let flag = |r: &mut Reader<'_>, what| match r.u8(what)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(r.invalid(what, "neither 0 nor 1")),
+        };
+        let validator = match flag(&mut r, "peer validator")? {
+            true => Some(PublicKey(r.array("peer validator")?)),
+            false => None,
+        };
+        let entry = Self {
+            peer,
+            ip,
+            alpha_port,
+            delta_port,
+            record,
+            seq,
+            validator,
+            anchor: r.u8("peer anchor")?,
+            is_tried: flag(&mut r, "peer tried")?,
+            added_ms: r.u64("peer added")?,
+            last_attempt_ms: r.u64("peer attempt")?,
+            last_success_ms: r.u64("peer success")?,
+            failures: r.u32("peer failures")?,
+        };
+        r.end()?;
+        Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            peer: [1; 32],
+            ip: "10.0.0.1".parse().unwrap(),
+            alpha_port: Some(4130),
+            delta_port: None,
+            record: "enr:-abc".into(),
+            seq: 7,
+            validator: Some(PublicKey([2; 32])),
+            anchor: 2,
+            is_tried: true,
+            added_ms: 1,
+            last_attempt_ms: 1_000_000,
+            last_success_ms: 3,
+            failures: 2,
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let v6 = Entry {
+            ip: "2001:db8::1".parse().unwrap(),
+            validator: None,
+            ..entry()
+        };
+        for entry in [entry(), v6] {
+            assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn each_failure_doubles_the_pause() {
+        let entry = entry();
+        let at = |ms| entry.is_due(entry.last_attempt_ms + ms, None);
+        assert!(!at(7_999) && at(8_000));
+        assert!(entry.is_due(entry.last_attempt_ms + 5_000, Some(5_000)));
+        assert!(entry.is_due(0, None), "a clock that was set back");
+        let failures = 1_000;
+        let worst = Entry { failures, ..entry };
+        assert!(worst.is_due(worst.last_attempt_ms + PAUSE_MAX_MS, None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(bytes: Vec<u8>) {
+            if let Ok(entry) = Entry::decode(&bytes) {
+                prop_assert_eq!(entry.encode(), bytes);
+            }
+        }
+    }
+}
