@@ -82,7 +82,7 @@ impl<A: Application> Node<A> {
             certificate: committed.certificate.clone(),
             next_set: changes.then(|| EncodedSet::of(&next)),
         };
-        let is_deferred = self.may_defer(height);
+        let is_deferred = !changes && self.may_defer(height);
         let batch = CommitBatch { height, writes };
         if is_deferred {
             // What it says to the other chain is asked for again.
