@@ -58,7 +58,6 @@ use std::{
 
 use adnet_common::{
     chain_id::ChainId,
-    keys::PublicKey,
     node::{GossipId, Topic, Verdict},
 };
 use bytes::Bytes;
@@ -182,7 +181,6 @@ pub struct Network {
     nodes: BTreeMap<ChainId, Arc<ChainNode>>,
     /// One for both chains.
     reputation: Arc<Reputation>,
-    validators: ValidatorKeys,
     book: Arc<AddressBook>,
     discovery: Option<Arc<Discovery>>,
     /// In a mutex only because a network is shared between threads; locked once, at the end.
@@ -275,7 +273,6 @@ impl Network {
             peer_id: identity.id(),
             nodes,
             reputation,
-            validators: config.validators,
             book,
             discovery,
             threads: Mutex::new(threads),
@@ -382,11 +379,6 @@ impl Network {
         for node in self.nodes.values() {
             node.end_banned(peer);
         }
-    }
-
-    /// Enters who votes from now on: they have their places, and dial each other.
-    pub fn set_validators(&self, keys: impl IntoIterator<Item = PublicKey>) {
-        self.validators.replace(keys);
     }
 
     /// Tells all peers of the chain, and those that come later, the height of the last block.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_common::{consensus::Domain, hash::Hash};
+use adnet_common::{consensus::Domain, hash::Hash, keys::PublicKey};
 use ed25519_consensus::SigningKey;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
@@ -38,6 +38,7 @@ pub(super) struct Honest {
     address: SocketAddr,
     pub(super) registry: Registry,
     pub(super) inbox: Arc<Mutex<Vec<Inbound>>>,
+    validators: ValidatorKeys,
 }
 
 /// The one validator of the network.
@@ -59,12 +60,14 @@ fn proof_for(chain: ChainId, seed: u8) -> Option<ValidatorProof> {
 pub(super) fn honest(peers_max: usize) -> Honest {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
+    let key = PublicKey(validator_key().verification_key().to_bytes());
+    let validators = ValidatorKeys::new([key]);
     let config = NetworkConfig {
         node_seed: [1; 32],
         network_name: "hostile".into(),
         network_id: NETWORK_ID,
         genesis: GENESIS,
-        validators: ValidatorKeys::new([PublicKey(validator_key().verification_key().to_bytes())]),
+        validators: validators.clone(),
         chains: vec![ChainNet {
             chain: CHAIN,
             socket,
@@ -93,6 +96,7 @@ pub(super) fn honest(peers_max: usize) -> Honest {
         address,
         registry,
         inbox,
+        validators,
     }
 }
 
@@ -366,7 +370,7 @@ fn a_validator_has_its_place_among_any_number_of_strangers() {
         let stranger = Hostile::connect(&node, 6).await;
         assert_eq!(stranger.verdict().await, Refusal::TooManyPeers);
         // A validator that votes no more is a peer like any other.
-        node.network.set_validators([]);
+        node.validators.replace([]);
         assert_eq!((of(Role::Full), of(Role::Validator)), (3, 0));
     });
 }

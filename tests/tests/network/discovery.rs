@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, consensus::Domain};
+use adnet_supervisor::network::{Network, ValidatorProof};
 use adnet_tests::harness::{TestNode, eventually};
+use ed25519_consensus::SigningKey;
 
 use super::{
     agreement::{assert_same_blocks, await_growth, height},
-    flood::Flood,
+    flood::{Flood, stranger},
     options,
 };
 
@@ -111,6 +113,43 @@ fn a_follower_finds_the_validators_and_a_node_of_another_network_nobody() {
     stranger.kill();
     let all: Vec<&TestNode> = nodes.iter().collect();
     await_growth(&all, 2);
+}
+
+#[test]
+fn strangers_are_refused_by_name() {
+    let nodes = TestNode::network_by_discovery(1, &options());
+    let node = &nodes[0];
+    let stranger = |seed| stranger(seed, &node.genesis, node.endpoint(ChainId::Delta));
+    let mut other_network = stranger(1);
+    other_network.network_name = "another".to_owned();
+    let mut other_genesis = stranger(2);
+    other_genesis.genesis = [0; 32];
+    let mut stolen_proof = stranger(3);
+    let domain = Domain {
+        network_id: node.genesis.network_id,
+        chain: ChainId::Delta,
+        genesis: node.genesis.hash(),
+    };
+    // A validator has signed this for another peer.
+    let key = SigningKey::from([1; 32]);
+    stolen_proof.chains[0].proof = Some(ValidatorProof::make(&key, &domain, &[9; 32]));
+    for (config, reason) in [
+        (other_network, "wrong_network"),
+        (other_genesis, "wrong_genesis"),
+        (stolen_proof, "wrong_proof"),
+    ] {
+        let registry = prometheus::Registry::new();
+        let peer = Network::start(config, &registry, Box::new(|_| {})).expect("it starts");
+        let label = format!("reason=\"{reason}\"");
+        let refused = || {
+            let parts = [label.as_str(), "by=\"us\""];
+            metric(node, "adnet_network_refusals_total", &parts)
+        };
+        eventually("it is refused", || (refused() >= 1.0).then_some(()));
+        assert!(peer.peers().is_empty(), "{reason}");
+        peer.shutdown();
+    }
+    assert!(node.peers().is_empty());
 }
 
 /// Memory of the supervisor, in bytes.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, genesis::Genesis};
 use adnet_supervisor::network::{
     ChainNet, Limits, Network, NetworkConfig, PeerAddr, ValidatorKeys,
 };
@@ -37,16 +37,12 @@ impl Flood {
         for linker in 0..LINKERS {
             let (stop, linked) = (stop.clone(), linked.clone());
             let door = victim.endpoint(ChainId::Delta);
-            let (name, id) = (
-                victim.genesis.network_name.clone(),
-                victim.genesis.network_id,
-            );
-            let genesis = victim.genesis.hash().0;
+            let genesis = victim.genesis.clone();
             threads.push(thread::spawn(move || {
                 let mut seed = linker;
                 while !stop.load(Ordering::Relaxed) {
                     seed += LINKERS;
-                    let config = stranger(seed, name.clone(), id, genesis, door.clone());
+                    let config = stranger(seed, &genesis, door.clone());
                     link_and_leave(config, &linked);
                 }
             }));
@@ -72,20 +68,15 @@ impl Flood {
     }
 }
 
-fn stranger(
-    seed: u64,
-    network_name: String,
-    network_id: u32,
-    genesis: [u8; 32],
-    door: PeerAddr,
-) -> NetworkConfig {
+/// A peer in this process that dials one node, and is honest otherwise.
+pub fn stranger(seed: u64, genesis: &Genesis, door: PeerAddr) -> NetworkConfig {
     let mut node_seed = [0xf1; 32];
     node_seed[..8].copy_from_slice(&seed.to_be_bytes());
     NetworkConfig {
         node_seed,
-        network_name,
-        network_id,
-        genesis,
+        network_name: genesis.network_name.clone(),
+        network_id: genesis.network_id,
+        genesis: genesis.hash().0,
         validators: ValidatorKeys::default(),
         chains: vec![ChainNet {
             chain: ChainId::Delta,

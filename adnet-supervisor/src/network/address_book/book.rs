@@ -119,9 +119,9 @@ impl Book {
     }
 
     /// A dial begins.
-    pub fn attempted(&mut self, peer: &PeerId, now_ms: u64) {
+    pub fn attempted(&mut self, peer: &PeerId, chain: ChainId, now_ms: u64) {
         if let Some(entry) = self.change(peer) {
-            entry.last_attempt_ms = now_ms.max(1);
+            entry.attempted(chain, now_ms);
         }
     }
 
@@ -211,11 +211,11 @@ impl Book {
     }
 
     /// A tried peer whose place is contested, to be tested now.
-    pub fn contested(&self, now_ms: u64) -> Option<&Entry> {
+    pub fn contested(&self, chain: ChainId, now_ms: u64) -> Option<&Entry> {
         let incumbents = self.contests.iter().map(|contest| contest.incumbent);
         incumbents
             .filter_map(|peer| self.entries.get(&peer))
-            .find(|entry| entry.is_due(now_ms, None))
+            .find(|entry| entry.address(chain).is_some() && entry.is_due(chain, now_ms, None))
     }
 
     pub fn get(&self, peer: &PeerId) -> Option<&Entry> {

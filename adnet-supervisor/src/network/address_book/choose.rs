@@ -36,7 +36,7 @@ impl Book {
         let tried_first = random().is_multiple_of(2);
         [tried_first, !tried_first].into_iter().find_map(|tried| {
             self.choose_among(tried, random, |entry| {
-                entry.address(chain).is_some() && entry.is_due(now_ms, None) && accept(entry)
+                entry.address(chain).is_some() && entry.is_due(chain, now_ms, None) && accept(entry)
             })
         })
     }

@@ -39,7 +39,8 @@ pub struct Entry {
     /// Whether a handshake at this address has proved the key.
     pub is_tried: bool,
     pub added_ms: u64,
-    pub last_attempt_ms: u64,
+    /// For Alpha and for Delta: a dial of one chain's endpoint holds up no dial of the other's.
+    pub last_attempt_ms: [u64; 2],
     pub last_success_ms: u64,
     /// Since the last success.
     pub failures: u32,
@@ -58,7 +59,7 @@ impl Entry {
             anchor: 0,
             is_tried: false,
             added_ms: now_ms,
-            last_attempt_ms: 0,
+            last_attempt_ms: [0; 2],
             last_success_ms: 0,
             failures: 0,
         }
@@ -73,16 +74,22 @@ impl Entry {
         port.map(|port| SocketAddr::new(self.ip, port))
     }
 
+    /// A dial of this chain's endpoint begins.
+    pub fn attempted(&mut self, chain: ChainId, now_ms: u64) {
+        self.last_attempt_ms[index(chain)] = now_ms.max(1);
+    }
+
     /// Whether the pause after the last attempt is over. `pause_max_ms` shortens it for peers that
     /// are wanted more than others.
-    pub fn is_due(&self, now_ms: u64, pause_max_ms: Option<u64>) -> bool {
-        if self.last_attempt_ms == 0 {
+    pub fn is_due(&self, chain: ChainId, now_ms: u64, pause_max_ms: Option<u64>) -> bool {
+        let last_ms = self.last_attempt_ms[index(chain)];
+        if last_ms == 0 {
             return true;
         }
         let pause_ms = PAUSE_MIN_MS << self.failures.min(20);
         let pause_ms = pause_ms.min(pause_max_ms.unwrap_or(PAUSE_MAX_MS));
         // A clock that was set back must not keep us from dialling.
-        now_ms < self.last_attempt_ms || now_ms - self.last_attempt_ms >= pause_ms
+        now_ms < last_ms || now_ms - last_ms >= pause_ms
     }
 
     /// Whether anything that is new is worth more than this.
@@ -109,7 +116,8 @@ impl Entry {
             Some(key) => w.u8(1).raw(&key.0),
         };
         w.u8(self.anchor).u8(u8::from(self.is_tried));
-        w.u64(self.added_ms).u64(self.last_attempt_ms);
+        w.u64(self.added_ms);
+        w.u64(self.last_attempt_ms[0]).u64(self.last_attempt_ms[1]);
         w.u64(self.last_success_ms).u32(self.failures);
         w.finish()
     }
@@ -152,12 +160,19 @@ impl Entry {
             anchor: r.u8("peer anchor")?,
             is_tried: flag(&mut r, "peer tried")?,
             added_ms: r.u64("peer added")?,
-            last_attempt_ms: r.u64("peer attempt")?,
+            last_attempt_ms: [r.u64("Alpha attempt")?, r.u64("Delta attempt")?],
             last_success_ms: r.u64("peer success")?,
             failures: r.u32("peer failures")?,
         };
         r.end()?;
         Ok(entry)
+    }
+}
+
+fn index(chain: ChainId) -> usize {
+    match chain {
+        ChainId::Alpha => 0,
+        ChainId::Delta => 1,
     }
 }
 
@@ -179,7 +194,7 @@ mod tests {
             anchor: 2,
             is_tried: true,
             added_ms: 1,
-            last_attempt_ms: 1_000_000,
+            last_attempt_ms: [1_000_000, 0],
             last_success_ms: 3,
             failures: 2,
         }
@@ -200,13 +215,16 @@ mod tests {
     #[test]
     fn each_failure_doubles_the_pause() {
         let entry = entry();
-        let at = |ms| entry.is_due(entry.last_attempt_ms + ms, None);
+        let last_ms = entry.last_attempt_ms[0];
+        let due = |entry: &Entry, at_ms, max| entry.is_due(ChainId::Alpha, at_ms, max);
+        let at = |ms| due(&entry, last_ms + ms, None);
         assert!(!at(7_999) && at(8_000));
-        assert!(entry.is_due(entry.last_attempt_ms + 5_000, Some(5_000)));
-        assert!(entry.is_due(0, None), "a clock that was set back");
+        assert!(due(&entry, last_ms + 5_000, Some(5_000)));
+        assert!(due(&entry, 0, None), "a clock that was set back");
+        assert!(entry.is_due(ChainId::Delta, last_ms, None));
         let failures = 1_000;
         let worst = Entry { failures, ..entry };
-        assert!(worst.is_due(worst.last_attempt_ms + PAUSE_MAX_MS, None));
+        assert!(due(&worst, last_ms + PAUSE_MAX_MS, None));
     }
 
     proptest! {

@@ -133,14 +133,17 @@ fn a_contested_place_is_given_up_only_after_a_failed_test() {
     let (_, tried) = book.count();
     assert!(tried <= room, "{tried}");
     let incumbent = book
-        .contested(NOW_MS)
+        .contested(CHAIN, NOW_MS)
         .expect("more came than there is room")
         .peer;
     // It answers: nothing changes.
-    book.attempted(&incumbent, NOW_MS);
+    book.attempted(&incumbent, CHAIN, NOW_MS);
     book.succeeded(&incumbent, NOW_MS);
     assert!(book.get(&incumbent).is_some_and(|entry| entry.is_tried));
-    let next = book.contested(NOW_MS).expect("others are contested").peer;
+    let next = book
+        .contested(CHAIN, NOW_MS)
+        .expect("others are contested")
+        .peer;
     assert_ne!(next, incumbent);
     // It does not, but we are cut off: nothing changes.
     book.failed(&next, false);

@@ -123,7 +123,10 @@ impl Connector {
                 return;
             };
             let known = self.known.clone();
-            known.book.lock().attempted(&target.peer, now_ms);
+            known
+                .book
+                .lock()
+                .attempted(&target.peer, self.node.chain, now_ms);
             let ip = target.address.ip();
             self.under_way.insert(target.peer, (ip, target.purpose));
             self.dials.spawn(dial(self.node.clone(), target));

@@ -13,8 +13,9 @@ use crate::network::{
     limits::Limits,
 };
 
-/// A validator that was lost is dialled again after this at the latest.
-const VALIDATOR_PAUSE_MAX_MS: u64 = 20_000;
+/// A validator that was lost is dialled again after this at the latest, so that a healed network is
+/// whole in time.
+const VALIDATOR_PAUSE_MAX_MS: u64 = 3_000;
 /// A peer that is known to work is not tested again before this.
 const TESTED_FOR_MS: u64 = 600_000;
 
@@ -87,7 +88,8 @@ impl View<'_> {
 /// For a validator: all validators that are known and not linked.
 pub fn validators(book: &Book, view: &View<'_>) -> Vec<Target> {
     let votes = |entry: &&Entry| entry.validator.as_ref().is_some_and(view.votes);
-    let is_due = |entry: &&Entry| entry.is_due(view.now_ms, Some(VALIDATOR_PAUSE_MAX_MS));
+    let is_due =
+        |entry: &&Entry| entry.is_due(view.chain, view.now_ms, Some(VALIDATOR_PAUSE_MAX_MS));
     book.entries()
         .filter(votes)
         .filter(|entry| view.is_free(entry))
@@ -122,12 +124,13 @@ pub fn feeler(
     random: &mut dyn FnMut() -> u64,
 ) -> Option<Target> {
     let follows = |entry: &Entry| entry.address(view.chain).is_some();
-    let contested = book.contested(view.now_ms);
-    if let Some(entry) = contested.filter(|entry| follows(entry) && view.is_free(entry)) {
+    let contested = book.contested(view.chain, view.now_ms);
+    if let Some(entry) = contested.filter(|entry| view.is_free(entry)) {
         return view.target(entry, Purpose::Feeler);
     }
-    let accept =
-        |entry: &Entry| follows(entry) && view.is_free(entry) && entry.is_due(view.now_ms, None);
+    let accept = |entry: &Entry| {
+        follows(entry) && view.is_free(entry) && entry.is_due(view.chain, view.now_ms, None)
+    };
     let new = book.choose_among(false, random, accept);
     let entry = new.or_else(|| {
         let is_old =

@@ -164,9 +164,9 @@ fn validators_are_dialled_even_where_all_places_are_taken() {
     for _ in 0..30 {
         scene.book.failed(&voter, true);
     }
-    scene.book.attempted(&voter, NOW_MS - 20_000);
+    scene.book.attempted(&voter, CHAIN, NOW_MS - 20_000);
     assert_eq!(scene.plan(validators).len(), 1);
-    scene.book.attempted(&voter, NOW_MS - 1_000);
+    scene.book.attempted(&voter, CHAIN, NOW_MS - 1_000);
     assert_eq!(scene.plan(validators).len(), 0);
 }
 
