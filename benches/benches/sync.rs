@@ -59,8 +59,9 @@ fn main() {
     let mut fresh = TestNode::newcomer(&peers, &options);
     let began = Instant::now();
     fresh.restart();
-    let mut times: Vec<(ChainId, Option<(Instant, u64)>, Option<Instant>)> =
-        ChainId::ALL.map(|chain| (chain, None, None)).to_vec();
+    // Of each chain: when it had blocks and how many, and when it had all.
+    type Times = (ChainId, Option<(Instant, u64)>, Option<Instant>);
+    let mut times: Vec<Times> = ChainId::ALL.map(|chain| (chain, None, None)).to_vec();
     until("the fresh node is there", Duration::from_millis(10), || {
         for (chain, first, last) in &mut times {
             let at = height(&fresh, *chain);

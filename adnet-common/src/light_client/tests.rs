@@ -254,7 +254,7 @@ fn an_inbox_is_judged_by_the_state_whatever_a_node_has_heard() {
         (std::slice::from_ref(&after), &[], false),
         (&[change.clone(), forged], &[], false),
         (std::slice::from_ref(&half), &[], false),
-        (&[after.clone()], &messages, false),
+        (std::slice::from_ref(&after), &messages, false),
     ];
     for (place, (proofs, attestations, good)) in cases.into_iter().enumerate() {
         for client in [&ahead, &fresh] {

@@ -136,9 +136,12 @@ fn work(
     }
 }
 
-fn collect(bar: &ProgressBar, from: &Receiver<Played>) -> Result<Sums, (Scenario, Violation)> {
+/// The first scenario that broke a rule.
+type Failure = Box<(Scenario, Violation)>;
+
+fn collect(bar: &ProgressBar, from: &Receiver<Played>) -> Result<Sums, Failure> {
     let mut sums = Sums::default();
-    let mut first: Option<(Scenario, Violation)> = None;
+    let mut first: Option<Failure> = None;
     for (scenario, twice, played) in from {
         match played {
             Ok(report) => {
@@ -147,8 +150,8 @@ fn collect(bar: &ProgressBar, from: &Receiver<Played>) -> Result<Sums, (Scenario
                 bar.inc(1);
             }
             Err(violation) => {
-                if first.as_ref().is_none_or(|(f, _)| scenario.seed < f.seed) {
-                    first = Some((scenario, violation));
+                if first.as_ref().is_none_or(|f| scenario.seed < f.0.seed) {
+                    first = Some(Box::new((scenario, violation)));
                 }
             }
         }
@@ -202,8 +205,9 @@ fn main() -> ExitCode {
             println!("{} in {seconds} s: all rules held", sums.text());
             ExitCode::SUCCESS
         }
-        Err((scenario, violation)) => {
+        Err(failure) => {
             bar.abandon();
+            let (scenario, violation) = *failure;
             let (seed, family) = (scenario.seed, arguments.scenario);
             eprintln!("seed {seed} fails {violation}");
             let file = format!("sim-{family}-{seed}.toml");

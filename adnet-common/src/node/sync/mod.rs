@@ -213,12 +213,16 @@ impl<A: Application> Node<A> {
         }
         // A late answer to an earlier question from the same height may be the longer one.
         let count = usize::try_from(asked.count).unwrap_or(usize::MAX);
-        let decoded = blocks.iter().take(count).zip(from..).map(|(bytes, height)| {
-            let block = CommittedBlock::decode(bytes).ok()?;
-            let is_wanted = block.block.header.height == height;
-            let bytes = bytes.len();
-            is_wanted.then_some((height, Fetched { peer, block, bytes }))
-        });
+        let decoded = blocks
+            .iter()
+            .take(count)
+            .zip(from..)
+            .map(|(bytes, height)| {
+                let block = CommittedBlock::decode(bytes).ok()?;
+                let is_wanted = block.block.header.height == height;
+                let bytes = bytes.len();
+                is_wanted.then_some((height, Fetched { peer, block, bytes }))
+            });
         let decoded: Option<Vec<_>> = decoded.collect();
         match decoded {
             Some(blocks) => {

@@ -353,10 +353,10 @@ impl Task {
             SwarmEvent::Behaviour(Event::GossipsubNotSupported { peer_id }) => {
                 let _ = self.swarm.disconnect_peer_id(peer_id);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                if self.waiting.contains_key(&peer_id) {
-                    let _ = self.swarm.disconnect_peer_id(peer_id);
-                }
+            SwarmEvent::ConnectionEstablished { peer_id, .. }
+                if self.waiting.contains_key(&peer_id) =>
+            {
+                let _ = self.swarm.disconnect_peer_id(peer_id);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
