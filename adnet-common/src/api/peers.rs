@@ -25,7 +25,7 @@ pub struct PeerReport {
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// Zero for a peer without blame; below for one that misbehaved. At -50 it is banned.
-    pub score: f64,
+    pub score: i32,
 }
 
 impl PeerReport {

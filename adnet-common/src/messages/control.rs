@@ -64,7 +64,8 @@ pub struct LinkedPeer {
     pub round_trip_us: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
-    pub score: f64,
+    /// In whole points.
+    pub score: i32,
 }
 
 /// Supervisor → worker, every few seconds: who its peers are, for its API.

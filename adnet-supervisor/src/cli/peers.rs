@@ -80,7 +80,7 @@ fn rendered(peers: &[PeerReport], now_ms: u64) -> String {
             peer.direction.clone(),
             peer.role.clone(),
             peer.height.to_string(),
-            format!("{:.0}", peer.score),
+            peer.score.to_string(),
             format!(
                 "{}.{:02} ms",
                 peer.round_trip_us / 1000,
@@ -138,7 +138,7 @@ mod tests {
             round_trip_us: 1_234,
             bytes_in: 1_500,
             bytes_out: 2_000_000,
-            score: 0.0,
+            score: 0,
         };
         let text = rendered(&[peer], 3_500);
         let lines: Vec<&str> = text.lines().collect();

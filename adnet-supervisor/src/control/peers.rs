@@ -18,7 +18,8 @@ impl From<PeerInfo> for LinkedPeer {
             round_trip_us: u64::try_from(info.round_trip.as_micros()).unwrap_or(u64::MAX),
             bytes_in: info.bytes_in,
             bytes_out: info.bytes_out,
-            score: info.score,
+            // A score is zero or a few times the ban's below it; the cast saturates in any case.
+            score: info.score.round() as i32,
         }
     }
 }

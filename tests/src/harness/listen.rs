@@ -1,9 +1,13 @@
 //! Where a test's node listens.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{TcpListener, UdpSocket},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -37,6 +41,8 @@ impl Listen {
     /// to clients: one of these could be taken by any client in the meantime, even by one that
     /// tries to reach this very port, and then has itself for a peer.
     pub fn at_free_ports() -> Self {
+        // A port is free until its node starts, so no two nodes of this process may be given it.
+        static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
         static CALLS: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let nanoseconds = now.map_or(0, |now| u64::from(now.subsec_nanos()));
@@ -49,18 +55,20 @@ impl Listen {
             .and_then(|range| range.split_whitespace().next()?.parse::<u64>().ok())
             .unwrap_or(32_768)
             .clamp(11_000, 65_535);
-        let mut taken = Vec::new();
+        let mut given = GIVEN
+            .lock()
+            .expect("nobody panics but where no port is free");
         let mut next = || {
             for _ in 0..1_000 {
                 let port = 10_000 + random.below(first_of_clients - 10_000);
                 let port = u16::try_from(port).expect("clamped above");
-                if taken.contains(&port) {
+                if given.contains(&port) {
                     continue;
                 }
                 let tcp = TcpListener::bind(("127.0.0.1", port));
                 let udp = UdpSocket::bind(("127.0.0.1", port));
                 if tcp.is_ok() && udp.is_ok() {
-                    taken.push(port);
+                    given.insert(port);
                     return port;
                 }
             }

@@ -207,7 +207,7 @@ fn control_and_network() -> Vec<Decoder> {
                     round_trip_us: 2,
                     bytes_in: 3,
                     bytes_out: 4,
-                    score: -1.5,
+                    score: -20,
                 }],
             }
         ),

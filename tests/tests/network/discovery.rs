@@ -142,8 +142,8 @@ fn strangers_are_refused_by_name() {
         let peer = Network::start(config, &registry, Box::new(|_| {})).expect("it starts");
         let label = format!("reason=\"{reason}\"");
         let refused = || {
-            let parts = [label.as_str(), "by=\"us\""];
-            metric(node, "adnet_network_refusals_total", &parts)
+            // Of two that hear each other's hello, either may be the first to refuse.
+            metric(node, "adnet_network_refusals_total", &[label.as_str()])
         };
         eventually("it is refused", || (refused() >= 1.0).then_some(()));
         assert!(peer.peers().is_empty(), "{reason}");

@@ -58,7 +58,7 @@ fn what_one_of_four_is_given_is_final_on_all() {
                 let peers = node.api(chain).get("/v1/peers").ok()?;
                 (peers.as_array()?.len() == 3).then_some(peers)
             });
-            let of_chain = |peer: &Value| peer["chain"] == chain.name() && peer["score"] == 0.0;
+            let of_chain = |peer: &Value| peer["chain"] == chain.name() && peer["score"] == 0;
             assert!(
                 peers.as_array().expect("seen above").iter().all(of_chain),
                 "{peers}"
