@@ -135,8 +135,6 @@ impl Reputation {
         let length_ms = BAN_MIN_MS << record.bans.min(16);
         record.banned_until_ms = now_ms.saturating_add(length_ms.min(BAN_MAX_MS));
         record.bans = record.bans.saturating_add(1);
-        // The ban is the punishment; after it the peer begins anew.
-        record.score = 0.0;
         Some(Ban {
             peer: *peer,
             until_ms: record.banned_until_ms,

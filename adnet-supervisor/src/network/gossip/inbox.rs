@@ -189,7 +189,7 @@ mod tests {
         };
         let taken = (0..5_000).filter(|n| flood(&mut inbox, *n)).count();
         assert_eq!(taken, OF_PEER_MAX);
-        let others = message(Topic::Transaction, 5_000, 10);
+        let others = message(Topic::Transaction, 10_000, 10); // of another peer
         assert!(inbox.push(others, now).is_ok());
         assert!(inbox.pop(now).is_some());
         assert!(flood(&mut inbox, 5_001));
