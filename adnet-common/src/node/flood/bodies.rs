@@ -13,6 +13,9 @@ use crate::node::{Node, sync};
 /// How long the proposer's own sending may take before another is asked.
 const ASK_AFTER_MS: u64 = 60;
 const ASK_AGAIN_MS: u64 = 300;
+/// Bodies that are asked for at once, each in its turn. A proposer that signs for blocks that do not
+/// exist must not make us ask so much that we are taken for a flood.
+const ASKED_AT_ONCE: usize = 3;
 const PROPOSALS_MAX: usize = 64;
 const SENDERS_MAX: usize = 8;
 const WANTED_MAX: usize = 16;
@@ -66,9 +69,11 @@ impl<A: Application> Node<A> {
         let asks = self.flood.body_asks;
         self.flood.body_asks += 1;
         let class = Class::SyncRequest;
-        for BlockRef { height, hash, .. } in missing {
-            let bytes = sync::want_body(height, hash);
-            let senders = self.flood.proposal_senders.get(&hash);
+        let begin = asks.wrapping_mul(ASKED_AT_ONCE) % missing.len();
+        let turn = missing.iter().cycle().skip(begin);
+        for BlockRef { height, hash, .. } in turn.take(ASKED_AT_ONCE.min(missing.len())) {
+            let bytes = sync::want_body(*height, *hash);
+            let senders = self.flood.proposal_senders.get(hash);
             match senders.and_then(|s| s.get(asks % s.len().max(1))) {
                 Some(peer) => outputs.push(Output::Send {
                     peer: *peer,
