@@ -24,7 +24,9 @@ const DISTRUST_MS: u64 = 600_000;
 const TELL_EVERY_MS: u64 = 250;
 /// Ranges that are served to one peer.
 const SERVED_PER_S: u64 = 20;
-const SERVED_BURST: u64 = 40;
+/// A link that was cut for a while may bring all at once what it has held back: twice the queue of a
+/// link.
+const SERVED_BURST: u64 = 128;
 /// How often a flood is reported.
 const FLOOD_EVERY_MS: u64 = 1_000;
 
