@@ -326,7 +326,9 @@ mod tests {
     #[test]
     fn a_peer_over_its_share_is_reported_once_a_second() {
         let mut peers = Peers::default();
-        let shares: Vec<Share> = (0..100).map(|_| peers.share(7, peer(1))).collect();
+        let shares: Vec<Share> = (0..2 * SERVED_BURST)
+            .map(|_| peers.share(7, peer(1)))
+            .collect();
         let count = |of| shares.iter().filter(|share| **share == of).count();
         assert_eq!(count(Share::Granted) as u64, SERVED_BURST);
         assert_eq!(count(Share::Flooding), 1);
