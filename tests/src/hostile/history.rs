@@ -93,6 +93,8 @@ pub fn config(genesis: &Arc<Genesis>, votes: bool) -> NodeConfig {
             ttl_ms: 600_000,
         },
         timeouts: Timeouts::default(),
+        trusted: None,
+        snapshot_every: 8,
     }
 }
 

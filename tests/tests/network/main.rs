@@ -5,6 +5,7 @@ mod discovery;
 mod flood;
 mod joining;
 mod line;
+mod snapshot;
 mod testnet;
 
 use std::{
