@@ -27,6 +27,7 @@ mod dial;
 mod discovery;
 mod endpoint;
 mod error;
+pub mod formats;
 mod frame;
 mod gossip;
 mod hello;
