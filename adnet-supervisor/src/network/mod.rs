@@ -14,7 +14,8 @@
 //!
 //! Messages for everybody (transactions, announced blocks) are gossiped, see `gossip`; all others go
 //! to linked peers directly. Peers are found by `discovery`, remembered in `address_book` and dialled
-//! by `connect`; configured ones are dialled by `dial` in any case.
+//! by `connect`; configured ones are dialled by `dial` in any case, and under
+//! [`Limits::configured_only`] they are all that is ever linked.
 
 mod accept;
 mod address;
@@ -266,7 +267,8 @@ impl Network {
             book: book.clone(),
             discovery: discovery.clone(),
         });
-        for node in nodes.values() {
+        // Whoever links its configured peers only chooses nobody, whatever its book has from before.
+        for node in nodes.values().filter(|node| !node.limits.configured_only) {
             runtime.spawn(connect::keep_connected(node.clone(), known.clone()));
         }
         runtime.spawn(address_book::keep(book.clone()));

@@ -94,6 +94,9 @@ fn identify(
     if peer == node.us {
         return Err(LinkError::refused(Refusal::OwnKey));
     }
+    if node.limits.configured_only && !node.links.is_configured(&peer) {
+        return Err(LinkError::refused(Refusal::NotConfigured));
+    }
     if node.is_banned(&peer) {
         return Err(LinkError::refused(Refusal::Banned));
     }

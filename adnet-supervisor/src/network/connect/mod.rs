@@ -289,9 +289,13 @@ fn judge(error: &LinkError) -> Outcome {
     match error {
         LinkError::WrongKey { .. } => Outcome::WrongKey,
         LinkError::Refused { by, reason } => match (by, reason) {
-            (By::Peer, Refusal::TooManyPeers | Refusal::Duplicate | Refusal::Banned) => {
-                Outcome::Refused
-            }
+            (
+                By::Peer,
+                Refusal::TooManyPeers
+                | Refusal::NotConfigured
+                | Refusal::Duplicate
+                | Refusal::Banned,
+            ) => Outcome::Refused,
             (By::Us, Refusal::TooManyPeers | Refusal::Duplicate) => Outcome::Refused,
             _ => Outcome::Unreachable,
         },
