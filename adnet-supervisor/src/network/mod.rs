@@ -233,7 +233,10 @@ impl Network {
                 receiver.clone(),
                 runtime.handle(),
             )?;
-            runtime.spawn(gossip::run(node.clone(), figures.of_chain(chain), commands));
+            for commands in commands {
+                let figures = figures.of(chain, commands.topic());
+                runtime.spawn(gossip::run(node.clone(), figures, commands));
+            }
             runtime.spawn(accept::accept(node.clone()));
             for address in peers {
                 runtime.spawn(dial::keep_linked(node.clone(), address));
