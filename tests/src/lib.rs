@@ -3,4 +3,5 @@
 pub mod cluster;
 pub mod harness;
 pub mod hostile;
+pub mod hostile_peers;
 pub mod sim;

@@ -12,7 +12,8 @@ use adnet_common::block::{Block, Body};
 use adnet_common::codec::Writer;
 use adnet_common::ledger::CommittedBlock;
 use adnet_common::node::{Class, Input};
-use adnet_tests::hostile::{Decoder, Group, Listener, Mutator, decoders, history};
+use adnet_tests::hostile::{Decoder, Group, Listener, Mutator, history, of_group};
+use adnet_tests::hostile_peers;
 
 /// Rounds per decoder, unless the time is over before.
 const ROUNDS: u64 = 20_000;
@@ -86,8 +87,12 @@ fn rounds() -> (u64, Duration) {
 }
 
 fn try_group(group: Group) {
+    try_all(&of_group(group));
+}
+
+fn try_all(decoders: &[Decoder]) {
     let (rounds, time) = rounds();
-    for decoder in decoders().iter().filter(|d| d.group == group) {
+    for decoder in decoders {
         let samples = (decoder.samples)(history());
         assert!(!samples.is_empty(), "{} has no samples", decoder.name);
         for sample in &samples {
@@ -148,6 +153,11 @@ fn text() {
 #[test]
 fn nodes_that_hear_anything() {
     try_group(Group::Node);
+}
+
+#[test]
+fn what_peers_say_before_they_are_linked() {
+    try_all(&hostile_peers::decoders());
 }
 
 /// A peer that sends one large block after the other, each above what is missing, is not kept.

@@ -203,7 +203,7 @@ fn port_clashes(loaded: &Loaded) -> Vec<ConfigError> {
     if config.node.mode.runs_delta() {
         peers.push(("delta.p2p_listen", config.delta.p2p_listen));
     }
-    if config.network.discovery {
+    if config.network.runs_discovery() {
         let listen = config.network.discovery_listen;
         peers.push(("network.discovery_listen", listen));
     }

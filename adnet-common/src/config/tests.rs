@@ -318,6 +318,9 @@ fn port_clashes_are_found_between_the_listeners_that_the_mode_starts() {
     assert_eq!(mistakes(discovery).len(), 1);
     let without = format!("{discovery}discovery = false\n");
     assert_eq!(mistakes(&without), Vec::<String>::new());
+    // What is not run listens nowhere.
+    let hidden = format!("{discovery}persistent_peers_only = true\n");
+    assert_eq!(mistakes(&hidden), Vec::<String>::new());
     // UDP and TCP ports do not clash.
     let other_protocol = "[alpha]\np2p_listen = \"127.0.0.1:3030\"\n";
     assert_eq!(mistakes(other_protocol), Vec::<String>::new());

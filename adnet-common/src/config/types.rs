@@ -128,6 +128,8 @@ pub struct ChainConfig {
 pub struct NetworkConfig {
     /// All nodes belong to one operator: no limits by address, and loopback is a place to be.
     pub private: bool,
+    /// Links nobody but the persistent peers, and shows itself to nobody else.
+    pub persistent_peers_only: bool,
     pub discovery: bool,
     /// UDP address of discovery, one for both chains.
     pub discovery_listen: SocketAddr,
@@ -172,6 +174,13 @@ pub struct StoreConfig {
     pub max_open_files: u64,
 }
 
+impl NetworkConfig {
+    /// Whether this node looks for others, and can be found by them.
+    pub fn runs_discovery(&self) -> bool {
+        self.discovery && !self.persistent_peers_only
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -193,6 +202,7 @@ impl Default for Config {
             },
             network: NetworkConfig {
                 private: false,
+                persistent_peers_only: false,
                 discovery: true,
                 discovery_listen: SocketAddr::from(([0, 0, 0, 0], 4132)),
                 external_ip: String::new(),

@@ -245,7 +245,7 @@ impl<A: Application> Node<A> {
                 Ok(())
             }
             Timer::Prunes => {
-                self.send_prunes(outputs);
+                self.send_prunes(now_ms, outputs);
                 Ok(())
             }
             Timer::Sync => self.feed_fetched(now_ms, host, outputs),

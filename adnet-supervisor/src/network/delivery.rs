@@ -1,5 +1,5 @@
-//! From the links of one chain to its receiver: three lanes on a plain thread. Consensus and blocks
-//! are bounded in bytes here, gossip by its own inbox.
+//! From the links of one chain to its receiver: four lanes on a plain thread. Consensus and blocks
+//! are bounded in bytes here, announcements and transactions by the inboxes of gossip.
 //!
 //! The receiver may block (its ring to the worker is full). Then the lanes fill, readers wait for
 //! room, flow control slows the peers down, and keep-alives and the other chain go on.
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, node::Topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{Arrival, Gossiped, Inbound, class::Class, error::NetworkError};
@@ -32,8 +32,9 @@ type Parcel = (Inbound, OwnedSemaphorePermit);
 /// The lanes' ends for readers. The thread ends when this is dropped and the lanes are empty.
 pub struct Delivery {
     lanes: [Lane; 2],
-    /// Holds few messages at a time, by the bounds of the gossip inbox.
-    gossip: mpsc::UnboundedSender<Gossiped>,
+    /// Announcements, transactions: few messages at a time, by the bounds of their inboxes.
+    announcements: mpsc::UnboundedSender<Gossiped>,
+    transactions: mpsc::UnboundedSender<Gossiped>,
 }
 
 struct Lane {
@@ -64,7 +65,8 @@ impl Delivery {
             (Lane { room, parcels }, receiver)
         });
         let [(consensus, first), (blocks, second)] = channels;
-        let (gossip, third) = mpsc::unbounded_channel();
+        let (announcements, third) = mpsc::unbounded_channel();
+        let (transactions, fourth) = mpsc::unbounded_channel();
         // It only waits for channels, so it needs neither the I/O nor the time driver.
         let executor = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -73,18 +75,27 @@ impl Delivery {
         thread::Builder::new()
             .name(format!("adnet-in-{chain}"))
             .spawn(move || {
-                executor.block_on(run([first, second], third, &*receiver));
+                executor.block_on(run([first, second], [third, fourth], &*receiver));
                 drop(alive);
             })
             .map_err(NetworkError::Runtime)?;
         let lanes = [consensus, blocks];
-        Ok((Self { lanes, gossip }, DeliveryThread(ended)))
+        let delivery = Self {
+            lanes,
+            announcements,
+            transactions,
+        };
+        Ok((delivery, DeliveryThread(ended)))
     }
 
     /// Hands over a gossiped message, after all others.
     pub fn deliver_gossip(&self, message: Gossiped) {
+        let lane = match message.topic {
+            Topic::Block => &self.announcements,
+            Topic::Transaction => &self.transactions,
+        };
         // The thread is there until this end is gone.
-        let _ = self.gossip.send(message);
+        let _ = lane.send(message);
     }
 
     /// Waits for room, then hands the message over. False if the network is ending.
@@ -102,7 +113,7 @@ impl Delivery {
 /// Strictly by lane: a vote waits for at most the one message that is being handed over.
 async fn run(
     [mut first, mut second]: [mpsc::UnboundedReceiver<Parcel>; 2],
-    mut third: mpsc::UnboundedReceiver<Gossiped>,
+    [mut third, mut fourth]: [mpsc::UnboundedReceiver<Gossiped>; 2],
     receiver: &(dyn Fn(Arrival) + Send + Sync),
 ) {
     loop {
@@ -111,6 +122,10 @@ async fn run(
             Some(parcel) = first.recv() => parcel,
             Some(parcel) = second.recv() => parcel,
             Some(gossiped) = third.recv() => {
+                receiver(Arrival::Gossip(gossiped));
+                continue;
+            }
+            Some(gossiped) = fourth.recv() => {
                 receiver(Arrival::Gossip(gossiped));
                 continue;
             }

@@ -31,8 +31,8 @@ const STREAMS_BEFORE_HELLO: u32 = 1;
 /// messages under way.
 const STREAMS_OF_TRUSTED: u32 = 16;
 const STREAMS_OF_UNKNOWN: u32 = 8;
-/// Bidirectional streams of gossip, from either side: one per session, and a few more after errors.
-const GOSSIP_STREAMS: u32 = 6;
+/// Bidirectional streams of gossip, from either side: one per topic, and a few more after errors.
+const GOSSIP_STREAMS: u32 = 8;
 /// Handshakes that may wait for our attention, and the bytes kept for them.
 const INCOMING_MAX: usize = 64;
 const INCOMING_BYTES_MAX: u64 = 32 << 10;

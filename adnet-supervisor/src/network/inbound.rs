@@ -24,7 +24,7 @@ use super::{
     Inbound,
     class::{Carrier, Class},
     frame::{self, FrameError},
-    gossip::{self, Sessions},
+    gossip::{self, LinkSessions},
     link::Link,
     metrics::DropCause,
     node::ChainNode,
@@ -64,7 +64,7 @@ impl Turns {
 pub async fn demultiplex(
     node: &Arc<ChainNode>,
     link: &Arc<Link>,
-    sessions: &Arc<Sessions>,
+    sessions: &Arc<LinkSessions>,
 ) -> ConnectionError {
     let turns = Arc::new(Turns::new());
     let mut readers = JoinSet::new(); // aborted with the connection
@@ -94,7 +94,7 @@ async fn serve(
     node: Arc<ChainNode>,
     link: Arc<Link>,
     turns: Arc<Turns>,
-    sessions: Arc<Sessions>,
+    sessions: Arc<LinkSessions>,
     mut stream: RecvStream,
 ) {
     let read = read_stream(&node, &link, &turns, &sessions, &mut stream).await;
@@ -105,20 +105,19 @@ async fn serve(
 async fn serve_gossip(
     node: Arc<ChainNode>,
     link: Arc<Link>,
-    sessions: Arc<Sessions>,
+    sessions: Arc<LinkSessions>,
     (send, mut recv): (SendStream, RecvStream),
 ) {
     let header = async {
-        match frame::read_tag(&mut recv).await? {
-            gossip::GOSSIP_TAG => gossip::read_header(&mut recv).await,
-            _ => Err(FrameError::Malformed),
-        }
+        let tag = frame::read_tag(&mut recv).await?;
+        let topic = gossip::gossip_topic(tag).ok_or(FrameError::Malformed)?;
+        gossip::read_header(topic, &mut recv).await
     };
     let taken_in = match header.await {
         Ok(header) => {
             let taken_in = sessions.take_in(header, (send, recv));
             if header.configured {
-                node.gossip.configured_us(link.peer).await;
+                node.gossip.configured_us(header.topic, link.peer).await;
             }
             taken_in
         }
@@ -140,12 +139,12 @@ async fn read_stream(
     node: &ChainNode,
     link: &Link,
     turns: &Turns,
-    sessions: &Sessions,
+    sessions: &LinkSessions,
     stream: &mut RecvStream,
 ) -> Result<(), FrameError> {
     let tag = frame::read_tag(stream).await?;
-    if tag == gossip::BYE_TAG {
-        return sessions.bye(gossip::read_bye(stream).await?);
+    if let Some(topic) = gossip::bye_topic(tag) {
+        return sessions.bye(topic, gossip::read_bye(stream).await?);
     }
     let class = frame::class_of(tag)?;
     match class.limits().carrier {

@@ -5,6 +5,8 @@
 pub struct Limits {
     /// All nodes belong to one operator: nothing is limited by address.
     pub is_private: bool,
+    /// Configured peers and nobody else: no others are dialled, and none that dial in are linked.
+    pub configured_only: bool,
     /// Links to peers that are neither configured nor proven validators.
     pub peers_max: usize,
     /// How many of them are chosen and dialled by us. Who dials in takes none of these places.
@@ -23,6 +25,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             is_private: false,
+            configured_only: false,
             peers_max: 64,
             outbound_peers: 8,
             outbound_per_subnet: 1,

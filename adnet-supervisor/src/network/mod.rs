@@ -14,7 +14,8 @@
 //!
 //! Messages for everybody (transactions, announced blocks) are gossiped, see `gossip`; all others go
 //! to linked peers directly. Peers are found by `discovery`, remembered in `address_book` and dialled
-//! by `connect`; configured ones are dialled by `dial` in any case.
+//! by `connect`; configured ones are dialled by `dial` in any case, and under
+//! [`Limits::configured_only`] they are all that is ever linked.
 
 mod accept;
 mod address;
@@ -27,6 +28,7 @@ mod dial;
 mod discovery;
 mod endpoint;
 mod error;
+pub mod formats;
 mod frame;
 mod gossip;
 mod hello;
@@ -231,7 +233,10 @@ impl Network {
                 receiver.clone(),
                 runtime.handle(),
             )?;
-            runtime.spawn(gossip::run(node.clone(), figures.of_chain(chain), commands));
+            for commands in commands {
+                let figures = figures.of(chain, commands.topic());
+                runtime.spawn(gossip::run(node.clone(), figures, commands));
+            }
             runtime.spawn(accept::accept(node.clone()));
             for address in peers {
                 runtime.spawn(dial::keep_linked(node.clone(), address));
@@ -265,7 +270,8 @@ impl Network {
             book: book.clone(),
             discovery: discovery.clone(),
         });
-        for node in nodes.values() {
+        // Whoever links its configured peers only chooses nobody, whatever its book has from before.
+        for node in nodes.values().filter(|node| !node.limits.configured_only) {
             runtime.spawn(connect::keep_connected(node.clone(), known.clone()));
         }
         runtime.spawn(address_book::keep(book.clone()));

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use adnet_common::chain_id::ChainId;
+use adnet_common::{chain_id::ChainId, node::Topic};
 use bytes::Bytes;
 use quinn::VarInt;
 use tokio::{runtime::Handle, sync::Semaphore, sync::watch};
@@ -110,6 +110,15 @@ pub struct ChainNode {
     log_rate: Mutex<TokenBucket>,
 }
 
+/// A chain's node, the thread that delivers to its receiver, what the routers of gossip are told, and
+/// whom to dial.
+pub type Opened = (
+    Arc<ChainNode>,
+    DeliveryThread,
+    [gossip::Commands; Topic::ALL.len()],
+    Vec<PeerAddr>,
+);
+
 impl ChainNode {
     /// Opens the endpoint and starts the thread that delivers. Nobody accepts or dials yet; the
     /// addresses are those to dial.
@@ -120,7 +129,7 @@ impl ChainNode {
         metrics: ChainMetrics,
         receiver: Arc<dyn Fn(Arrival) + Send + Sync>,
         runtime: &Handle,
-    ) -> Result<(Arc<Self>, DeliveryThread, gossip::Commands, Vec<PeerAddr>), NetworkError> {
+    ) -> Result<Opened, NetworkError> {
         let _context = runtime.enter();
         let chain = net.chain;
         let us = identity.id();

@@ -28,6 +28,8 @@ pub enum Refusal {
     WrongProof,
     #[error("all places for peers are taken")]
     TooManyPeers,
+    #[error("a node that links its configured peers only")]
+    NotConfigured,
     #[error("too many connections at present: in all, from this address or subnet, or of this key")]
     Busy,
     #[error("a short test whether the address is right")]
@@ -63,7 +65,7 @@ impl By {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 17] = [
+    pub const ALL: [Refusal; 18] = [
         Refusal::WrongNetwork,
         Refusal::WrongKey,
         Refusal::WrongGenesis,
@@ -73,6 +75,7 @@ impl Refusal {
         Refusal::BadHello,
         Refusal::WrongProof,
         Refusal::TooManyPeers,
+        Refusal::NotConfigured,
         Refusal::Busy,
         Refusal::Feeler,
         Refusal::Duplicate,
@@ -103,6 +106,7 @@ impl Refusal {
             Refusal::OwnKey => 0x28,
             Refusal::WrongKey => 0x29,
             Refusal::WrongProof => 0x2a,
+            Refusal::NotConfigured => 0x2b,
         }
     }
 
@@ -118,6 +122,7 @@ impl Refusal {
             Refusal::BadHello => "bad_hello",
             Refusal::WrongProof => "wrong_proof",
             Refusal::TooManyPeers => "too_many_peers",
+            Refusal::NotConfigured => "not_configured",
             Refusal::Busy => "busy",
             Refusal::Feeler => "feeler",
             Refusal::Duplicate => "duplicate",

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use adnet_common::node::Topic;
 use quinn::{Connection, RecvStream, SendStream, WriteError};
 use tokio::{
     task::JoinSet,
@@ -19,7 +20,7 @@ use super::{
     endpoint,
     error::LinkError,
     frame::{self, FrameError, HELLO_TAG},
-    gossip::{Sessions, keep_session},
+    gossip::{LinkSessions, keep_sessions},
     hello::{HELLO_BYTES_MAX, Hello},
     identity::{PeerId, Short},
     inbound,
@@ -93,6 +94,9 @@ fn identify(
     let peer = endpoint::peer_of(connection).ok_or(LinkError::refused(Refusal::Protocol))?;
     if peer == node.us {
         return Err(LinkError::refused(Refusal::OwnKey));
+    }
+    if node.limits.configured_only && !node.links.is_configured(&peer) {
+        return Err(LinkError::refused(Refusal::NotConfigured));
     }
     if node.is_banned(&peer) {
         return Err(LinkError::refused(Refusal::Banned));
@@ -211,8 +215,15 @@ impl Session {
         for class in Class::ALL {
             tasks.spawn(outbound::send_class(node.clone(), link.clone(), class));
         }
-        let sessions = Arc::new(Sessions::new());
-        tasks.spawn(gossip_on(node.clone(), link.clone(), sessions.clone()));
+        let sessions = Arc::new(LinkSessions::new());
+        for topic in Topic::ALL {
+            tasks.spawn(gossip_on(
+                node.clone(),
+                topic,
+                link.clone(),
+                sessions.clone(),
+            ));
+        }
         let end = inbound::demultiplex(&node, &link, &sessions).await;
 
         node.links.forget(&link);
@@ -225,10 +236,15 @@ impl Session {
     }
 }
 
-/// Lends the link to the router of gossip.
-async fn gossip_on(node: Arc<ChainNode>, link: Arc<Link>, sessions: Arc<Sessions>) {
+/// Lends the link to the router of a topic.
+async fn gossip_on(
+    node: Arc<ChainNode>,
+    topic: Topic,
+    link: Arc<Link>,
+    sessions: Arc<LinkSessions>,
+) {
     let configured = node.links.is_configured(&link.peer);
-    keep_session(&node.gossip, &link, &sessions, configured).await;
+    keep_sessions(&node.gossip, topic, &link, &sessions, configured).await;
 }
 
 /// Passes on our new tips; those in between are left out.

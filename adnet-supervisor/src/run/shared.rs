@@ -328,6 +328,7 @@ fn limits(config: &Config) -> Limits {
     let network = &config.network;
     Limits {
         is_private: network.private,
+        configured_only: network.persistent_peers_only,
         peers_max: of(network.max_peers),
         outbound_peers: of(network.outbound_peers),
         outbound_per_subnet: of(network.outbound_per_subnet),
@@ -339,7 +340,7 @@ fn limits(config: &Config) -> Limits {
 
 fn discovery(config: &Config) -> anyhow::Result<Option<DiscoveryConfig>> {
     let network = &config.network;
-    if !network.discovery {
+    if !network.runs_discovery() {
         return Ok(None);
     }
     let listen = network.discovery_listen;

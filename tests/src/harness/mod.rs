@@ -16,6 +16,7 @@ mod outage;
 mod processes;
 mod report;
 mod routed;
+mod sentries;
 
 use std::{
     path::PathBuf,
@@ -31,6 +32,7 @@ pub use node::{Options, Signal, TestNode};
 pub use outage::Outages;
 pub use processes::{Process, segments_of, workers_of};
 pub use routed::Dial;
+pub use sentries::Sentried;
 
 /// How long a test waits for something that takes a fraction of it on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -92,7 +92,7 @@ impl TestNode {
     }
 
     /// Nodes with a genesis in common, of which none knows another.
-    fn validators(count: usize, options: &Options) -> Vec<TestNode> {
+    pub(super) fn validators(count: usize, options: &Options) -> Vec<TestNode> {
         let mut nodes: Vec<TestNode> = (0..count)
             .map(|_| {
                 TestNode::made(Options {
@@ -104,7 +104,7 @@ impl TestNode {
         let mut genesis = Genesis::clone(&nodes[0].genesis);
         let validator = |(i, node): (usize, &TestNode)| GenesisValidator {
             name: format!("validator-{i}"),
-            public_key: node.public_key(VALIDATOR_KEY_NAME, KeyKind::Validator),
+            public_key: node.validator_key(),
             power: 1,
         };
         genesis.validators = nodes.iter().enumerate().map(validator).collect();
@@ -143,6 +143,11 @@ impl TestNode {
             .expect("text")
             .trim()
             .to_owned()
+    }
+
+    /// The public half of its validator's key.
+    pub fn validator_key(&self) -> PublicKey {
+        self.public_key(VALIDATOR_KEY_NAME, KeyKind::Validator)
     }
 
     /// Its linked peers, as `adnet peers --json` gives them.

@@ -7,7 +7,7 @@ use adnet_common::messages::{
     AppendMsg, AttestationMsg, CommitMsg, DoneMsg, Failure, FamilyMsg, FinalityMsg, GetMsg,
     GossipInMsg, GossipOutMsg, GotMsg, LinkedPeer, MemberMsg, Message, MetricsMsg, NetworkInMsg,
     NetworkOutMsg, PageMsg, PeerMsg, PeersMsg, ProgressMsg, QueryMsg, ReadyMsg, ReplyMsg,
-    ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, ValidatorsMsg, VerdictMsg, WalMsg,
+    ResumeMsg, ScanMsg, SignMsg, SignedMsg, StopMsg, SyncMsg, ValidatorsMsg, VerdictMsg, WalMsg,
 };
 use adnet_common::store::{Family, Write};
 
@@ -121,6 +121,7 @@ fn store() -> Vec<Decoder> {
                 writes: writes(),
             }
         ),
+        message!("SyncMsg", SyncMsg, SyncMsg { id: 1 }),
         message!(
             "DoneMsg",
             DoneMsg,

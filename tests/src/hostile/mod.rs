@@ -3,13 +3,15 @@
 //!
 //! The rules are checked in two ways: by a seeded mutation test in the ordinary test run, and by
 //! libFuzzer, whose targets include this module as it stands. It therefore knows the chains and
-//! nothing of the supervisor, whose database takes longest to compile.
+//! nothing of the supervisor, whose database takes longest to compile; what the supervisor reads of
+//! peers is in `hostile_peers`.
 
 mod formats;
 mod history;
 mod links;
 mod mutation;
 mod network;
+mod pieces;
 mod text;
 
 pub use history::{History, history};
@@ -33,6 +35,8 @@ pub enum Group {
     Text,
     /// Whole messages of peers and of the other chain, taken by a node.
     Node,
+    /// What peers say before they are linked, and what is kept of them.
+    Peer,
 }
 
 /// One decoder.
@@ -45,40 +49,39 @@ pub struct Decoder {
     pub check: fn(&[u8]),
 }
 
-/// All of them.
+/// All that the chains read.
 pub fn decoders() -> Vec<Decoder> {
     let mut all = formats::decoders();
     all.extend(links::decoders());
     all.extend(text::decoders());
     all.extend(network::decoders());
+    all.extend(pieces::decoders());
     all
 }
 
-/// Gives the bytes behind the first to the decoder of the group that the first names.
-pub fn check_group(group: Group, bytes: &[u8]) {
+/// Those of one group.
+pub fn of_group(group: Group) -> Vec<Decoder> {
+    let all = decoders().into_iter();
+    all.filter(|decoder| decoder.group == group).collect()
+}
+
+/// Gives the bytes behind the first to the decoder that the first names.
+pub fn check_named(decoders: &[Decoder], bytes: &[u8]) {
     if let Some((first, rest)) = bytes.split_first() {
-        with_named(group, *first, |decoder| (decoder.check)(rest));
+        (named(decoders, *first).check)(rest);
     }
 }
 
-/// A valid encoding of a decoder of the group, with a few changes, in the form that
-/// [`check_group`] takes.
-pub fn near_valid(group: Group, seed: u64) -> Vec<u8> {
+/// A valid encoding of a decoder, with a few changes, in the form that [`check_named`] takes.
+pub fn near_valid(decoders: &[Decoder], seed: u64) -> Vec<u8> {
     let mut mutator = Mutator::new(seed);
     let first = mutator.below(256) as u8;
-    let samples = with_named(group, first, |decoder| (decoder.samples)(history()));
+    let samples = (named(decoders, first).samples)(history());
     let mut bytes = vec![first];
     bytes.extend(mutator.mutate(&samples));
     bytes
 }
 
-fn with_named<T>(group: Group, first: u8, act: impl FnOnce(&Decoder) -> T) -> T {
-    thread_local! {
-        static DECODERS: Vec<Decoder> = decoders();
-    }
-    DECODERS.with(|all| {
-        let of_group = all.iter().filter(|d| d.group == group);
-        let place = usize::from(first) % of_group.clone().count();
-        act(of_group.clone().nth(place).expect("below their count"))
-    })
+fn named(decoders: &[Decoder], first: u8) -> &Decoder {
+    &decoders[usize::from(first) % decoders.len()]
 }

@@ -13,6 +13,8 @@ const LINE: [(usize, usize); 3] = [(0, 1), (1, 2), (2, 3)];
 /// The third is the sentry of the others.
 const STAR: [(usize, usize); 3] = [(2, 0), (2, 1), (2, 3)];
 const FULL: [(usize, usize); 6] = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)];
+/// The last is linked with the third and the fourth, its sentries, and hears all others twice.
+const BEHIND_TWO: [(usize, usize); 7] = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 4), (3, 4)];
 
 /// What passed over the links while the network made so many blocks.
 struct Traffic {
@@ -125,4 +127,26 @@ fn a_dead_link_costs_a_repetition_and_no_standstill() {
         "ten blocks of 3 s after two links died: {} ms",
         world.now_ms - began_ms
     );
+}
+
+/// Both sentries bring the same at the same time: the validator behind them refuses one of them, never
+/// both. With one of the others dead, each block needs what the sentries pass on in both directions.
+#[test]
+fn a_validator_behind_two_sentries_keeps_one_of_them_and_the_cadence() {
+    let mut world = World::<DeltaApp>::new(5);
+    world.link_only(&BEHIND_TWO);
+    (0..5).for_each(|index| world.start(index));
+    let grown = |by: u64| move |w: &World<DeltaApp>| (1..5).all(|index| w.height(index) >= by);
+    assert!(world.run_until(200_000, grown(5)), "it begins");
+    world.tamper = Some(Box::new(|passing| {
+        let is_dead = passing.from == 0 || passing.to == 0;
+        if is_dead { vec![] } else { vec![passing] }
+    }));
+    let (from, began_ms) = (world.height(1), world.now_ms);
+    assert!(world.run_until(120_000, grown(from + 20)), "twenty blocks");
+    let took_ms = world.now_ms - began_ms;
+    println!("twenty blocks of 3 s without one of five validators: {took_ms} ms");
+    // A dead proposer costs a round; its height is late, and the next is on time again.
+    assert!(took_ms <= 21 * 3_000, "{took_ms} ms");
+    assert!(world.blamed.is_empty(), "{:?}", world.blamed);
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Sum of the series of a metric whose labels contain all of `parts`.
-fn metric(node: &TestNode, name: &str, parts: &[&str]) -> f64 {
+pub fn metric(node: &TestNode, name: &str, parts: &[&str]) -> f64 {
     let page = eventually("the metrics are served", || {
         node.metrics().text("/metrics").ok()
     });

@@ -5,6 +5,7 @@ mod discovery;
 mod flood;
 mod joining;
 mod line;
+mod sentries;
 mod snapshot;
 mod testnet;
 

@@ -1,10 +1,12 @@
 //! Passing on what consensus says, for networks in which not everybody is linked with everybody.
 //!
 //! A message that was new and whose signature is good goes once to all linked peers but its sender.
-//! Who gets a message twice tells the second sender that it needs none of that author for a while, so
-//! that where everybody is linked, messages come from their authors alone, and elsewhere along a
-//! tree. When an author repeats itself, the repetition also goes to a few of those that are spared,
-//! others each time: a broken branch costs a repetition or two. Bodies are not passed on; who lacks one asks whoever has sent it the proposal.
+//! Who gets messages twice keeps one sender and tells the other that it needs none of that author for a
+//! while, so that where everybody is linked, messages come from their authors alone, and elsewhere
+//! along a tree. When an author repeats itself, the repetition also goes to a few of those that are
+//! spared, others each time; one for whom it is news wants to be spared no more. So a broken branch
+//! costs a repetition or two. Bodies are not passed on; who lacks one asks whoever has sent it the
+//! proposal.
 //!
 //! Invariants: nothing unverified is passed on, nothing of an old height, nothing twice within a
 //! moment; the memory for it is bounded and ends with the height.
@@ -27,8 +29,9 @@ const PASSED_MAX: usize = 16_384;
 const REPETITION_MS: u64 = 500;
 /// Spared peers that get a repetition all the same.
 const REPEATED_TO: usize = 4;
-/// How long refusals are gathered before they are sent.
+/// How long refusals are gathered before they are sent, and how long what takes some back.
 const GATHER_MS: u64 = 500;
+const TAKE_BACK_MS: u64 = 10;
 
 /// A message that was passed on.
 struct Passed {
@@ -99,7 +102,7 @@ impl<A: Application> Node<A> {
                     bytes,
                 });
             } else if let Some(author) = message.author().filter(|_| is_second)
-                && self.flood.prunes.gather(peer, author)
+                && self.flood.prunes.came_twice(author, passed.from, peer)
             {
                 let at_ms = now_ms.saturating_add(GATHER_MS);
                 self.timers.set(at_ms, Timer::Prunes);
@@ -136,6 +139,13 @@ impl<A: Application> Node<A> {
             return;
         }
         let author = message.author();
+        if let (Some(author), Some(from)) = (author, from)
+            && self.flood.prunes.is_news(now_ms, author, from)
+        {
+            self.timers.cancel(Timer::Prunes);
+            let at_ms = now_ms.saturating_add(TAKE_BACK_MS);
+            self.timers.set(at_ms, Timer::Prunes);
+        }
         let mut except = author.map_or_else(Vec::new, |a| self.flood.prunes.without(now_ms, &a));
         except.extend(from);
         let class = Class::Consensus;
@@ -147,8 +157,8 @@ impl<A: Application> Node<A> {
     }
 
     /// Tells peers whose messages they need not pass on to us.
-    pub(super) fn send_prunes(&mut self, outputs: &mut Vec<Output<A>>) {
-        for (peer, authors) in self.flood.prunes.take_gathered() {
+    pub(super) fn send_prunes(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        for (peer, authors) in self.flood.prunes.take_gathered(now_ms) {
             outputs.push(Output::Send {
                 peer,
                 class: Class::SyncRequest,

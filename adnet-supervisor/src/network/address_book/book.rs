@@ -60,16 +60,18 @@ impl Book {
 
     /// Takes in an entry of an earlier run. What finds no place is forgotten.
     pub fn restore(&mut self, entry: Entry) {
-        let peer = entry.peer;
+        let peer = entry.node.peer;
         let placed = match entry.is_tried {
             true => {
-                let bucket = self.placing.tried_bucket(place_of(&entry));
-                self.has_room(&self.tried[bucket], entry.ip)
+                let bucket = self.placing.tried_bucket(place_of(&entry.node));
+                self.has_room(&self.tried[bucket], entry.node.ip)
                     .then(|| self.tried[bucket].push(peer))
             }
             false => {
-                let bucket = self.placing.new_bucket(place_of(&entry), entry.ip);
-                self.has_room(&self.new[bucket], entry.ip)
+                let bucket = self
+                    .placing
+                    .new_bucket(place_of(&entry.node), entry.node.ip);
+                self.has_room(&self.new[bucket], entry.node.ip)
                     .then(|| self.new[bucket].push(peer))
             }
         };
@@ -86,20 +88,19 @@ impl Book {
             return false;
         }
         if let Some(known) = self.entries.get_mut(&candidate.peer) {
-            if known.seq >= candidate.seq {
+            if known.node.seq >= candidate.seq {
                 return true;
             }
-            let mut fresh = Entry::new(candidate, known.added_ms);
-            let is_elsewhere = place_of(&fresh) != place_of(known);
-            if !is_elsewhere {
-                known.record = fresh.record;
-                known.seq = fresh.seq;
-                (known.alpha_port, known.delta_port) = (fresh.alpha_port, fresh.delta_port);
+            if place_of(candidate) == place_of(&known.node) {
+                known.node = candidate.clone();
                 self.changed.insert(candidate.peer);
                 return true;
             }
             // Nobody has proved a thing at the new address; who the peer is stands.
-            fresh.validator = known.validator;
+            let fresh = Entry {
+                validator: known.validator,
+                ..Entry::new(candidate, known.added_ms)
+            };
             self.remove(&candidate.peer);
             return self.add_new(fresh, source, now_ms);
         }
@@ -107,14 +108,14 @@ impl Book {
     }
 
     fn add_new(&mut self, entry: Entry, source: IpAddr, now_ms: u64) -> bool {
-        let bucket = self.placing.new_bucket(place_of(&entry), source);
-        self.make_room(bucket, entry.ip, now_ms);
-        if !self.has_room(&self.new[bucket], entry.ip) {
+        let bucket = self.placing.new_bucket(place_of(&entry.node), source);
+        self.make_room(bucket, entry.node.ip, now_ms);
+        if !self.has_room(&self.new[bucket], entry.node.ip) {
             return false;
         }
-        self.new[bucket].push(entry.peer);
-        self.changed.insert(entry.peer);
-        self.entries.insert(entry.peer, entry);
+        self.new[bucket].push(entry.node.peer);
+        self.changed.insert(entry.node.peer);
+        self.entries.insert(entry.node.peer, entry);
         true
     }
 
@@ -192,8 +193,8 @@ impl Book {
         let stale = self
             .entries
             .values()
-            .filter(|entry| (entry.anchor & bit != 0) != anchors.contains(&entry.peer));
-        let stale: Vec<PeerId> = stale.map(|entry| entry.peer).collect();
+            .filter(|entry| (entry.anchor & bit != 0) != anchors.contains(&entry.node.peer));
+        let stale: Vec<PeerId> = stale.map(|entry| entry.node.peer).collect();
         for peer in stale {
             if let Some(entry) = self.change(&peer) {
                 entry.anchor ^= bit;
@@ -206,7 +207,7 @@ impl Book {
         self.entries
             .values()
             .filter(is_anchor)
-            .map(|entry| entry.peer)
+            .map(|entry| entry.node.peer)
             .collect()
     }
 
@@ -215,7 +216,7 @@ impl Book {
         let incumbents = self.contests.iter().map(|contest| contest.incumbent);
         incumbents
             .filter_map(|peer| self.entries.get(&peer))
-            .find(|entry| entry.address(chain).is_some() && entry.is_due(chain, now_ms, None))
+            .find(|entry| entry.node.address(chain).is_some() && entry.is_due(chain, now_ms, None))
     }
 
     pub fn get(&self, peer: &PeerId) -> Option<&Entry> {
@@ -257,7 +258,10 @@ impl Book {
         let Some(entry) = self.entries.get(peer) else {
             return;
         };
-        let (ip, bucket) = (entry.ip, self.placing.tried_bucket(place_of(entry)));
+        let (ip, bucket) = (
+            entry.node.ip,
+            self.placing.tried_bucket(place_of(&entry.node)),
+        );
         if self.has_room(&self.tried[bucket], ip) {
             for new in &mut self.new {
                 new.retain(|other| other != peer);
@@ -274,7 +278,7 @@ impl Book {
         if self.contests.len() >= CONTESTS_MAX || is_contested(peer) {
             return;
         }
-        let same_host = |entry: &&Entry| self.placing.is_same_host(entry.ip, ip);
+        let same_host = |entry: &&Entry| self.placing.is_same_host(entry.node.ip, ip);
         let all = || self.tried[bucket].iter().map(|peer| &self.entries[peer]);
         let rivals: Vec<&Entry> = match all().find(same_host) {
             Some(rival) => vec![rival],
@@ -282,9 +286,9 @@ impl Book {
         };
         let oldest = rivals
             .into_iter()
-            .filter(|rival| !is_contested(&rival.peer))
+            .filter(|rival| !is_contested(&rival.node.peer))
             .min_by_key(|rival| rival.last_success_ms);
-        if let Some(incumbent) = oldest.map(|rival| rival.peer) {
+        if let Some(incumbent) = oldest.map(|rival| rival.node.peer) {
             let newcomer = *peer;
             self.contests.push_back(Contest {
                 newcomer,
@@ -294,7 +298,7 @@ impl Book {
     }
 
     fn has_room(&self, bucket: &[PeerId], ip: IpAddr) -> bool {
-        let is_there = |peer: &PeerId| self.placing.is_same_host(self.entries[peer].ip, ip);
+        let is_there = |peer: &PeerId| self.placing.is_same_host(self.entries[peer].node.ip, ip);
         bucket.len() < BUCKET_SIZE && !bucket.iter().any(is_there)
     }
 
@@ -304,12 +308,12 @@ impl Book {
             return;
         }
         let entries = || self.new[bucket].iter().map(|peer| &self.entries[peer]);
-        let mut in_the_way = entries().filter(|entry| self.placing.is_same_host(entry.ip, ip));
+        let mut in_the_way = entries().filter(|entry| self.placing.is_same_host(entry.node.ip, ip));
         let hopeless = match in_the_way.next() {
             Some(same) => Some(same).filter(|entry| entry.is_hopeless(now_ms)),
             None => entries().find(|entry| entry.is_hopeless(now_ms)),
         };
-        if let Some(peer) = hopeless.map(|entry| entry.peer) {
+        if let Some(peer) = hopeless.map(|entry| entry.node.peer) {
             self.remove(&peer);
         }
     }
@@ -328,7 +332,7 @@ impl Book {
 }
 
 /// What stands for the node's place: one of its endpoints.
-fn place_of(entry: &Entry) -> SocketAddr {
-    let port = entry.alpha_port.or(entry.delta_port).unwrap_or(0);
-    SocketAddr::new(entry.ip, port)
+fn place_of(node: &Candidate) -> SocketAddr {
+    let port = node.alpha_port.or(node.delta_port).unwrap_or(0);
+    SocketAddr::new(node.ip, port)
 }

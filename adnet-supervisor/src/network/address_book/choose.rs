@@ -36,7 +36,8 @@ impl Book {
         let tried_first = random().is_multiple_of(2);
         [tried_first, !tried_first].into_iter().find_map(|tried| {
             self.choose_among(tried, random, |entry| {
-                entry.address(chain).is_some() && entry.is_due(chain, now_ms, None) && accept(entry)
+                let follows = entry.node.address(chain).is_some();
+                follows && entry.is_due(chain, now_ms, None) && accept(entry)
             })
         })
     }

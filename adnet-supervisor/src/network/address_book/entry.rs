@@ -1,14 +1,12 @@
 //! One known peer: where it is, and how it went.
 
-use std::net::{IpAddr, SocketAddr};
-
 use adnet_common::{
     chain_id::ChainId,
     codec::{DecodeError, Reader, Writer},
     keys::PublicKey,
 };
 
-use crate::network::{discovery::Candidate, identity::PeerId};
+use crate::network::discovery::Candidate;
 
 /// The pause after an attempt: this, doubled with each failure since the last success.
 const PAUSE_MIN_MS: u64 = 2_000;
@@ -18,20 +16,12 @@ const FAILURES_OF_NEW: u32 = 3;
 /// And one that was right before after so many, if the last success is long ago.
 const FAILURES_OF_TRIED: u32 = 10;
 const DAY_MS: u64 = 24 * 3_600_000;
-const VERSION: u8 = 1;
-/// 300 bytes in base 64, and the prefix.
-const RECORD_BYTES_MAX: usize = 404;
+const VERSION: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub peer: PeerId,
-    pub ip: IpAddr,
-    /// UDP ports of the chains' endpoints.
-    pub alpha_port: Option<u16>,
-    pub delta_port: Option<u16>,
-    /// The node's record in its text form, and its number.
-    pub record: String,
-    pub seq: u64,
+    /// Who it is, and where.
+    pub node: Candidate,
     /// Proved at some time; whether the key votes is another question.
     pub validator: Option<PublicKey>,
     /// A bit per chain on which this peer is dialled first after a restart.
@@ -49,12 +39,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(candidate: &Candidate, now_ms: u64) -> Self {
         Self {
-            peer: candidate.peer,
-            ip: candidate.ip,
-            alpha_port: candidate.alpha_port,
-            delta_port: candidate.delta_port,
-            record: candidate.record.clone(),
-            seq: candidate.seq,
+            node: candidate.clone(),
             validator: None,
             anchor: 0,
             is_tried: false,
@@ -63,15 +48,6 @@ impl Entry {
             last_success_ms: 0,
             failures: 0,
         }
-    }
-
-    /// Where the peer's endpoint of the chain is; `None` if it does not follow the chain.
-    pub fn address(&self, chain: ChainId) -> Option<SocketAddr> {
-        let port = match chain {
-            ChainId::Alpha => self.alpha_port,
-            ChainId::Delta => self.delta_port,
-        };
-        port.map(|port| SocketAddr::new(self.ip, port))
     }
 
     /// A dial of this chain's endpoint begins.
@@ -103,14 +79,8 @@ impl Entry {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.u8(VERSION).raw(&self.peer);
-        match self.ip {
-            IpAddr::V4(ip) => w.u8(4).raw(&ip.octets()),
-            IpAddr::V6(ip) => w.u8(6).raw(&ip.octets()),
-        };
-        w.u16(self.alpha_port.unwrap_or(0));
-        w.u16(self.delta_port.unwrap_or(0));
-        w.bytes(self.record.as_bytes()).u64(self.seq);
+        w.u8(VERSION);
+        self.node.encode(&mut w);
         match &self.validator {
             None => w.u8(0),
             Some(key) => w.u8(1).raw(&key.0),
@@ -127,19 +97,7 @@ impl Entry {
         if r.u8("peer version")? != VERSION {
             return Err(r.invalid("peer version", "unknown"));
         }
-        let peer = r.array("peer id")?;
-        let ip = match r.u8("peer address")? {
-            4 => IpAddr::from(r.array::<4>("peer address")?),
-            6 => IpAddr::from(r.array::<16>("peer address")?),
-            _ => return Err(r.invalid("peer address", "neither IPv4 nor IPv6")),
-        };
-        let port = |port: u16| (port != 0).then_some(port);
-        let alpha_port = port(r.u16("alpha port")?);
-        let delta_port = port(r.u16("delta port")?);
-        let record = r.bytes("peer record", RECORD_BYTES_MAX)?;
-        let record =
-            String::from_utf8(record.to_vec()).map_err(|_| r.invalid("peer record", "no text"))?;
-        let seq = r.u64("record number")?;
+        let node = Candidate::decode(&mut r)?;
         let flag = |r: &mut Reader<'_>, what| match r.u8(what)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -150,12 +108,7 @@ impl Entry {
             false => None,
         };
         let entry = Self {
-            peer,
-            ip,
-            alpha_port,
-            delta_port,
-            record,
-            seq,
+            node,
             validator,
             anchor: r.u8("peer anchor")?,
             is_tried: flag(&mut r, "peer tried")?,
@@ -178,18 +131,19 @@ fn index(chain: ChainId) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::network::address_book::tests::candidate;
 
     fn entry() -> Entry {
         Entry {
-            peer: [1; 32],
-            ip: "10.0.0.1".parse().unwrap(),
-            alpha_port: Some(4130),
-            delta_port: None,
-            record: "enr:-abc".into(),
-            seq: 7,
+            node: Candidate {
+                delta_port: None,
+                ..candidate(7, [10, 0, 0, 1])
+            },
             validator: Some(PublicKey([2; 32])),
             anchor: 2,
             is_tried: true,
@@ -203,7 +157,7 @@ mod tests {
     #[test]
     fn an_entry_is_read_as_it_was_written() {
         let v6 = Entry {
-            ip: "2001:db8::1".parse().unwrap(),
+            node: candidate(8, "2001:db8::1".parse::<IpAddr>().unwrap()),
             validator: None,
             ..entry()
         };

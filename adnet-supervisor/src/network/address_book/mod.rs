@@ -74,7 +74,7 @@ impl AddressBook {
                 match Key::decode(&key) {
                     Some(Key::Secret) => {}
                     Some(Key::Peer(peer)) => match Entry::decode(&value) {
-                        Ok(entry) if entry.peer == peer => book.restore(entry),
+                        Ok(entry) if entry.node.peer == peer => book.restore(entry),
                         _ => forgotten.push(key),
                     },
                     Some(Key::Ban(peer)) => match keys::decode_ban(peer, &value) {

@@ -104,7 +104,7 @@ fn choosing_is_by_chance_and_many_addresses_of_one_region_count_little() {
     let (mut random, mut chosen) = (numbers(1), BTreeMap::new());
     for _ in 0..4_000 {
         let entry = book.choose(CHAIN, NOW_MS, &mut random, |_| true).unwrap();
-        *chosen.entry(entry.ip).or_insert(0) += 1;
+        *chosen.entry(entry.node.ip).or_insert(0) += 1;
     }
     let is_attacker = |ip: &IpAddr| ip.to_string().starts_with("9.9.");
     let attacker: u32 = chosen
@@ -135,6 +135,7 @@ fn a_contested_place_is_given_up_only_after_a_failed_test() {
     let incumbent = book
         .contested(CHAIN, NOW_MS)
         .expect("more came than there is room")
+        .node
         .peer;
     // It answers: nothing changes.
     book.attempted(&incumbent, CHAIN, NOW_MS);
@@ -143,6 +144,7 @@ fn a_contested_place_is_given_up_only_after_a_failed_test() {
     let next = book
         .contested(CHAIN, NOW_MS)
         .expect("others are contested")
+        .node
         .peer;
     assert_ne!(next, incumbent);
     // It does not, but we are cut off: nothing changes.
@@ -183,14 +185,14 @@ fn a_node_that_moved_has_to_prove_itself_anew() {
     };
     assert!(added(&mut book, &stale));
     assert_eq!(
-        book.get(&before.peer).unwrap().ip,
+        book.get(&before.peer).unwrap().node.ip,
         before.ip,
         "not a newer record"
     );
     let moved = Candidate { seq: 2, ..stale };
     assert!(added(&mut book, &moved));
     let entry = book.get(&before.peer).unwrap();
-    assert_eq!((entry.ip, entry.is_tried), (moved.ip, false));
+    assert_eq!((entry.node.ip, entry.is_tried), (moved.ip, false));
 }
 
 #[test]

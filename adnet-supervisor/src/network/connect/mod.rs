@@ -220,7 +220,7 @@ impl Connector {
             Err(error) => {
                 let outcome = judge(&error);
                 match outcome {
-                    Outcome::WrongKey => book.lied(&target.peer, record_id(&target.record)),
+                    Outcome::WrongKey => book.lied(&target.peer, target.record_id),
                     Outcome::Refused => book.refused(&target.peer, now_ms),
                     _ => book.failed(&target.peer, self.node.links.count() > 0),
                 }
@@ -249,7 +249,9 @@ impl Connector {
             let is_news = book
                 .get(&link.peer)
                 .filter(|entry| entry.validator != Some(key));
-            if let Some((record, ip)) = is_news.map(|entry| (entry.record.clone(), entry.ip)) {
+            if let Some((record, ip)) =
+                is_news.map(|entry| (entry.node.record.clone(), entry.node.ip))
+            {
                 book.is_of_validator(&link.peer, key);
                 if let Some(discovery) = &self.known.discovery {
                     discovery.permit(&record, ip);
@@ -287,17 +289,16 @@ fn judge(error: &LinkError) -> Outcome {
     match error {
         LinkError::WrongKey { .. } => Outcome::WrongKey,
         LinkError::Refused { by, reason } => match (by, reason) {
-            (By::Peer, Refusal::TooManyPeers | Refusal::Duplicate | Refusal::Banned) => {
-                Outcome::Refused
-            }
+            (
+                By::Peer,
+                Refusal::TooManyPeers
+                | Refusal::NotConfigured
+                | Refusal::Duplicate
+                | Refusal::Banned,
+            ) => Outcome::Refused,
             (By::Us, Refusal::TooManyPeers | Refusal::Duplicate) => Outcome::Refused,
             _ => Outcome::Unreachable,
         },
         _ => Outcome::Unreachable,
     }
-}
-
-fn record_id(record: &str) -> [u8; 32] {
-    let enr = record.parse::<discv5::Enr>();
-    enr.map_or([0; 32], |enr| enr.node_id().raw())
 }

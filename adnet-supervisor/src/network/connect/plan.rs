@@ -48,8 +48,8 @@ pub struct Target {
     pub peer: PeerId,
     pub address: SocketAddr,
     pub purpose: Purpose,
-    /// The record that said so.
-    pub record: String,
+    /// Whose record said so.
+    pub record_id: [u8; 32],
 }
 
 /// What is known when the decision is made.
@@ -67,7 +67,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     fn is_free(&self, entry: &Entry) -> bool {
-        !self.taken.contains(&entry.peer) && !(self.is_banned)(&entry.peer)
+        !self.taken.contains(&entry.node.peer) && !(self.is_banned)(&entry.node.peer)
     }
 
     fn has_outbound_place(&self) -> bool {
@@ -75,12 +75,12 @@ impl View<'_> {
     }
 
     fn target(&self, entry: &Entry, purpose: Purpose) -> Option<Target> {
-        let address = entry.address(self.chain)?;
+        let address = entry.node.address(self.chain)?;
         Some(Target {
-            peer: entry.peer,
+            peer: entry.node.peer,
             address,
             purpose,
-            record: entry.record.clone(),
+            record_id: entry.node.record_id,
         })
     }
 }
@@ -110,7 +110,8 @@ pub fn outbound(book: &Book, view: &View<'_>, random: &mut dyn FnMut() -> u64) -
     if !view.has_outbound_place() {
         return None;
     }
-    let accept = |entry: &Entry| view.is_free(entry) && fits(entry.ip, view.chosen, view.limits);
+    let accept =
+        |entry: &Entry| view.is_free(entry) && fits(entry.node.ip, view.chosen, view.limits);
     let entry = book.choose(view.chain, view.now_ms, random, accept)?;
     view.target(entry, Purpose::Outbound)
 }
@@ -123,7 +124,7 @@ pub fn feeler(
     is_search: bool,
     random: &mut dyn FnMut() -> u64,
 ) -> Option<Target> {
-    let follows = |entry: &Entry| entry.address(view.chain).is_some();
+    let follows = |entry: &Entry| entry.node.address(view.chain).is_some();
     let contested = book.contested(view.chain, view.now_ms);
     if let Some(entry) = contested.filter(|entry| view.is_free(entry)) {
         return view.target(entry, Purpose::Feeler);

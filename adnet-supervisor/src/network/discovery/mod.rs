@@ -4,6 +4,7 @@
 //! a walk returns has answered at the address in its own record, so nobody enters addresses of
 //! others. Records that merely come to us enter discv5's routing table at most, and no book.
 
+mod candidate;
 mod record;
 
 #[cfg(test)]
@@ -23,7 +24,8 @@ use discv5::{
 };
 use tokio::{sync::Notify, time::sleep};
 
-pub use record::{Candidate, Contents, RecordError, build, key_of};
+pub use candidate::Candidate;
+pub use record::{Contents, RecordError, build, key_of};
 
 use super::{
     address_book::AddressBook, error::NetworkError, identity::Identity, metrics::SharedMetrics,
@@ -106,7 +108,7 @@ impl Discovery {
             let tried = book.entries().filter(|entry| entry.is_tried);
             tried
                 .take(SEEDS_MAX)
-                .map(|entry| entry.record.clone())
+                .map(|entry| entry.node.record.clone())
                 .collect()
         };
         for text in known {

@@ -22,6 +22,7 @@ use discv5::Enr;
 use ed25519_consensus::{Signature, VerificationKey};
 use enr::{CombinedKey, EnrKey};
 
+use super::candidate::Candidate;
 use crate::network::identity::{Identity, PeerId};
 
 const GENESIS_PREFIX_BYTES: usize = 8;
@@ -34,19 +35,6 @@ mod field {
     pub const CHAINS: &str = "ch";
     pub const ALPHA_PORT: &str = "quic";
     pub const DELTA_PORT: &str = "quicd";
-}
-
-/// What a record says that may be dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    pub peer: PeerId,
-    pub ip: IpAddr,
-    pub alpha_port: Option<u16>,
-    pub delta_port: Option<u16>,
-    /// The record in its text form, its number, and the id of its key.
-    pub record: String,
-    pub seq: u64,
-    pub record_id: [u8; 32],
 }
 
 /// Why a record is of no use.

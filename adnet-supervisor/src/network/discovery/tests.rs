@@ -71,10 +71,11 @@ async fn all_find_all(is_private: bool) {
         for entry in book.entries() {
             assert!(
                 entry
+                    .node
                     .alpha_port
                     .is_some_and(|port| port > 1000 && port <= 1000 + 8)
             );
-            assert_eq!(entry.delta_port, None);
+            assert_eq!(entry.node.delta_port, None);
         }
     }
 }

@@ -24,12 +24,22 @@ const HEADER_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a message id.
 pub const ID_BYTES: usize = 20;
 /// Ids in one IHAVE or IWANT. The default (5,000) does not fit the default size limit (16 KiB).
-const IDS_MAX: usize = 2_000;
+const fn ids_max(topic: Topic) -> usize {
+    match topic {
+        Topic::Transaction => 2_000,
+        Topic::Block => 200,
+    }
+}
 /// What an id takes in a control message, with its tag and length.
 const ENCODED_ID_BYTES: usize = ID_BYTES + 2;
-/// Messages that wait for one peer. Times the largest message, this is memory; a message that
-/// waits for seconds is dropped anyway.
-const QUEUE_MESSAGES_MAX: usize = 512;
+/// Messages of a topic that wait for one peer. Times the largest message, this is memory; a message
+/// that waits for seconds is dropped anyway.
+const fn queue_messages_max(topic: Topic) -> usize {
+    match topic {
+        Topic::Transaction => 512,
+        Topic::Block => 64,
+    }
+}
 /// How long an id is remembered, and with it that its message is a duplicate.
 const DUPLICATE_MEMORY: Duration = Duration::from_secs(60);
 /// How long the score of a peer that has left is remembered; its bans are kept elsewhere.
@@ -66,9 +76,8 @@ fn content_id(topic: &TopicHash, data: &[u8]) -> [u8; ID_BYTES] {
     *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
 }
 
-pub fn router_config() -> Result<Config, ConfigBuilderError> {
+pub fn router_config(topic: Topic) -> Result<Config, ConfigBuilderError> {
     let mut builder = ConfigBuilder::default();
-    let payload_max = message_bytes_max(Topic::Transaction).max(message_bytes_max(Topic::Block));
     // No protocol id of our own: it would fix the version at 1.1. The ALPN keeps networks apart.
     builder
         .validate_messages()
@@ -80,12 +89,12 @@ pub fn router_config() -> Result<Config, ConfigBuilderError> {
         .mesh_n_high(12)
         .mesh_outbound_min(3)
         .heartbeat_initial_delay(Duration::from_millis(200))
-        .max_transmit_size(payload_max + ENVELOPE_BYTES)
-        .max_control_messages_sent(IDS_MAX)
-        .max_control_message_size(2 * IDS_MAX * ENCODED_ID_BYTES)
+        .max_transmit_size(message_bytes_max(topic) + ENVELOPE_BYTES)
+        .max_control_messages_sent(ids_max(topic))
+        .max_control_message_size(2 * ids_max(topic) * ENCODED_ID_BYTES)
         // For a small message it costs more than it saves.
         .idontwant_message_size_threshold(16 << 10)
-        .connection_handler_queue_len(QUEUE_MESSAGES_MAX)
+        .connection_handler_queue_len(queue_messages_max(topic))
         .duplicate_cache_time(DUPLICATE_MEMORY)
         // Peers are found by other means.
         .prune_peers(0);
@@ -93,7 +102,7 @@ pub fn router_config() -> Result<Config, ConfigBuilderError> {
 }
 
 /// Scores that forgive noise and shut out who sends invalid messages.
-pub fn score_params(chain: ChainId) -> (PeerScoreParams, PeerScoreThresholds) {
+pub fn score_params(chain: ChainId, of: Topic) -> (PeerScoreParams, PeerScoreThresholds) {
     let of_topic = TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 0.01,
@@ -109,10 +118,8 @@ pub fn score_params(chain: ChainId) -> (PeerScoreParams, PeerScoreThresholds) {
         invalid_message_deliveries_decay: score_parameter_decay(Duration::from_secs(600)),
         ..TopicScoreParams::default()
     };
-    let hash = |of: Topic| topic(chain, of).hash();
-    let topics = Topic::ALL.map(|topic| (hash(topic), of_topic.clone()));
     let params = PeerScoreParams {
-        topics: topics.into(),
+        topics: [(topic(chain, of).hash(), of_topic)].into(),
         topic_score_cap: 30.0,
         // Ours is what the peer's reputation is, for both chains and everything it does.
         app_specific_weight: 1.0,
@@ -141,23 +148,26 @@ pub fn score_params(chain: ChainId) -> (PeerScoreParams, PeerScoreThresholds) {
 mod tests {
     use super::*;
 
+    fn both() -> [Config; Topic::ALL.len()] {
+        Topic::ALL.map(|topic| router_config(topic).expect("the bounds fit each other"))
+    }
+
     #[test]
     fn the_configuration_is_consistent_and_forwards_nothing_unjudged() {
-        let config = router_config().expect("the bounds fit each other");
-        assert!(config.validate_messages());
-        for chain in ChainId::ALL {
-            let (params, thresholds) = score_params(chain);
+        for config in both() {
+            assert!(config.validate_messages());
+        }
+        for (chain, topic) in ChainId::ALL.into_iter().zip(Topic::ALL) {
+            let (params, thresholds) = score_params(chain, topic);
             assert_eq!(params.validate(), Ok(()));
             assert_eq!(thresholds.validate(), Ok(()));
-            assert_eq!(params.topics.len(), Topic::ALL.len());
         }
     }
 
     /// The receiver's buffer may hold 8 KiB of the next message beside a full one.
     #[test]
     fn a_full_message_fits_with_a_part_of_the_next() {
-        let config = router_config().unwrap();
-        for topic in Topic::ALL {
+        for (topic, config) in Topic::ALL.into_iter().zip(both()) {
             let name = super::topic(ChainId::Alpha, topic).hash();
             let limit = config.max_transmit_size_for_topic(&name);
             let envelope = name.as_str().len() + 64;
@@ -168,18 +178,20 @@ mod tests {
     /// Two heartbeats' gossip about as many messages as there may be fits what a peer takes.
     #[test]
     fn what_we_gossip_about_fits_what_a_peer_reads() {
-        let config = router_config().unwrap();
-        let ids = config.max_control_messages_sent();
-        assert!(ids * ENCODED_ID_BYTES * 2 <= config.max_control_message_size());
-        assert!(config.max_control_message_size() < config.max_transmit_size());
+        for config in both() {
+            let ids = config.max_control_messages_sent();
+            assert!(ids * ENCODED_ID_BYTES * 2 <= config.max_control_message_size());
+            assert!(config.max_control_message_size() < config.max_transmit_size());
+        }
     }
 
     /// What may wait for one peer, and what the router keeps of judged messages, is bounded.
     #[test]
     fn the_queue_to_a_peer_is_short() {
-        let config = router_config().unwrap();
-        assert!(config.connection_handler_queue_len() <= 512);
-        assert!(config.history_length() <= 5);
+        for config in both() {
+            assert!(config.connection_handler_queue_len() <= 512);
+            assert!(config.history_length() <= 5);
+        }
     }
 
     #[test]
@@ -197,7 +209,7 @@ mod tests {
     /// The fifth invalid message bans a stranger; the sixth shuts out whoever is not banned.
     #[test]
     fn invalid_messages_graylist_after_the_ban() {
-        let (params, _) = score_params(ChainId::Alpha);
+        let (params, _) = score_params(ChainId::Alpha, Topic::Transaction);
         let topic = params.topics.values().next().unwrap();
         let score = |count: f64| topic.invalid_message_deliveries_weight * count * count;
         let best = params.topic_score_cap;

@@ -36,45 +36,44 @@ impl Figures {
                 "Peers of the mesh of a topic; the mutually configured ones come on top",
                 &["chain", "topic"],
             )?,
-            sessions: gauge("adnet_gossip_sessions", "Gossip sessions", &["chain"])?,
+            sessions: gauge(
+                "adnet_gossip_sessions",
+                "Gossip sessions",
+                &["chain", "topic"],
+            )?,
             explicit: gauge(
                 "adnet_gossip_explicit_peers",
                 "Sessions with peers that we and that have configured each other",
-                &["chain"],
+                &["chain", "topic"],
             )?,
             graylisted: gauge(
                 "adnet_gossip_graylisted_peers",
                 "Sessions with peers whose messages are not read for their score",
-                &["chain"],
+                &["chain", "topic"],
             )?,
         })
     }
 
-    pub fn of_chain(&self, chain: ChainId) -> ChainFigures {
-        let chain = chain.name();
-        let topics = Topic::ALL.map(|topic| {
-            let count = |event| {
-                let labels = [chain, topic.name(), event];
-                self.messages.with_label_values(&labels)
-            };
-            TopicFigures {
-                published: count("published"),
-                unsent: count("unsent"),
-                received: count("received"),
-                duplicate: count("duplicate"),
-                delivered: count("delivered"),
-                accepted: count("accepted"),
-                ignored: count("ignored"),
-                rejected: count("rejected"),
-                shed: count("shed"),
-                mesh: self.mesh.with_label_values(&[chain, topic.name()]),
-            }
-        });
-        ChainFigures {
-            topics,
-            sessions: self.sessions.with_label_values(&[chain]),
-            explicit: self.explicit.with_label_values(&[chain]),
-            graylisted: self.graylisted.with_label_values(&[chain]),
+    pub fn of(&self, chain: ChainId, topic: Topic) -> TopicFigures {
+        let labels = [chain.name(), topic.name()];
+        let count = |event| {
+            let labels = [labels[0], labels[1], event];
+            self.messages.with_label_values(&labels)
+        };
+        TopicFigures {
+            published: count("published"),
+            unsent: count("unsent"),
+            received: count("received"),
+            duplicate: count("duplicate"),
+            delivered: count("delivered"),
+            accepted: count("accepted"),
+            ignored: count("ignored"),
+            rejected: count("rejected"),
+            shed: count("shed"),
+            mesh: self.mesh.with_label_values(&labels),
+            sessions: self.sessions.with_label_values(&labels),
+            explicit: self.explicit.with_label_values(&labels),
+            graylisted: self.graylisted.with_label_values(&labels),
         }
     }
 }
@@ -96,18 +95,7 @@ pub struct TopicFigures {
     /// New messages that never came to the worker: above the peer's share, or no room.
     pub shed: IntCounter,
     pub mesh: IntGauge,
-}
-
-#[derive(Clone)]
-pub struct ChainFigures {
-    topics: [TopicFigures; Topic::ALL.len()],
     pub sessions: IntGauge,
     pub explicit: IntGauge,
     pub graylisted: IntGauge,
-}
-
-impl ChainFigures {
-    pub fn of(&self, topic: Topic) -> &TopicFigures {
-        &self.topics[topic as usize - 1]
-    }
 }

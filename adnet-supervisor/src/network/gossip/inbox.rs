@@ -1,8 +1,8 @@
-//! Messages on their way to the worker: those that wait, and those that it is judging.
+//! Messages of a topic on their way to the worker: those that wait, and those that it is judging.
 //!
 //! The worker is given few at a time, so that a vote never stands behind a long row of
-//! transactions in its ring. Announcements go first. A message that has waited or has been under
-//! judgement for too long is given up: the router forgets it after five heartbeats.
+//! transactions in its ring. A message that has waited or has been under judgement for too long is
+//! given up: the router forgets it after five heartbeats.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,12 +13,14 @@ use adnet_common::node::{GossipId, Topic};
 
 use super::{super::identity::PeerId, handle::Gossiped};
 
-/// Waiting at most, by topic.
-const TRANSACTIONS_MAX: usize = 4_096;
-const BLOCKS_MAX: usize = 64;
-/// Of one peer: whoever floods leaves room for others.
-const OF_PEER_MAX: usize = 1_024;
-/// Bytes that wait at most, of all topics together.
+/// Waiting at most, and of them of one peer: whoever floods leaves room for others.
+const fn waiting_max(topic: Topic) -> (usize, usize) {
+    match topic {
+        Topic::Transaction => (4_096, 1_024),
+        Topic::Block => (64, 16),
+    }
+}
+/// Bytes that wait at most.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// Under judgement at most. Some milliseconds of a worker's time.
 const JUDGED_MAX: usize = 64;
@@ -37,10 +39,9 @@ struct Judged {
 }
 
 /// Invariant: the byte counts are the sums over their collections.
-#[derive(Default)]
 pub struct Inbox {
-    blocks: VecDeque<Waiting>,
-    transactions: VecDeque<Waiting>,
+    topic: Topic,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     /// Waiting messages by peer; nobody has none.
     of_peer: BTreeMap<PeerId, usize>,
@@ -49,16 +50,24 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    pub fn new(topic: Topic) -> Self {
+        Self {
+            topic,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            of_peer: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            judged_bytes: 0,
+        }
+    }
+
     /// Takes a message in, or gives it back if there is no room.
     pub fn push(&mut self, message: Gossiped, now: Instant) -> Result<(), Gossiped> {
-        let (queue, max) = match message.topic {
-            Topic::Block => (&mut self.blocks, BLOCKS_MAX),
-            Topic::Transaction => (&mut self.transactions, TRANSACTIONS_MAX),
-        };
+        let (max, of_peer_max) = waiting_max(self.topic);
         let bytes = message.bytes.len();
         let of_peer = self.of_peer.get(&message.peer).copied().unwrap_or(0);
-        if queue.len() >= max
-            || of_peer >= OF_PEER_MAX
+        if self.waiting.len() >= max
+            || of_peer >= of_peer_max
             || self.waiting_bytes + bytes > WAITING_BYTES_MAX
         {
             return Err(message);
@@ -66,7 +75,7 @@ impl Inbox {
         self.of_peer.insert(message.peer, of_peer + 1);
         self.waiting_bytes += bytes;
         let since = now;
-        queue.push_back(Waiting { since, message });
+        self.waiting.push_back(Waiting { since, message });
         Ok(())
     }
 
@@ -75,8 +84,7 @@ impl Inbox {
         if self.judged.len() >= JUDGED_MAX || self.judged_bytes >= JUDGED_BYTES_MAX {
             return None;
         }
-        let first = self.blocks.pop_front();
-        let Waiting { message, .. } = first.or_else(|| self.transactions.pop_front())?;
+        let Waiting { message, .. } = self.waiting.pop_front()?;
         let bytes = message.bytes.len();
         self.waiting_bytes -= bytes;
         leave(&mut self.of_peer, &message.peer);
@@ -99,13 +107,15 @@ impl Inbox {
     pub fn expire(&mut self, now: Instant) -> Vec<Gossiped> {
         let is_old = |since: Instant| now.saturating_duration_since(since) >= PATIENCE;
         let mut given_up = Vec::new();
-        for queue in [&mut self.blocks, &mut self.transactions] {
-            while queue.front().is_some_and(|waiting| is_old(waiting.since)) {
-                let waiting = queue.pop_front().expect("there is a front");
-                self.waiting_bytes -= waiting.message.bytes.len();
-                leave(&mut self.of_peer, &waiting.message.peer);
-                given_up.push(waiting.message);
-            }
+        let is_front_old = |waiting: &VecDeque<Waiting>| {
+            let front = waiting.front();
+            front.is_some_and(|waiting| is_old(waiting.since))
+        };
+        while is_front_old(&self.waiting) {
+            let waiting = self.waiting.pop_front().expect("there is a front");
+            self.waiting_bytes -= waiting.message.bytes.len();
+            leave(&mut self.of_peer, &waiting.message.peer);
+            given_up.push(waiting.message);
         }
         let judged_bytes = &mut self.judged_bytes;
         self.judged.retain(|_, judged| {
@@ -144,15 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_gets_few_at_a_time_and_announcements_first() {
-        let (mut inbox, now) = (Inbox::default(), Instant::now());
+    fn the_worker_gets_few_at_a_time() {
+        let (mut inbox, now) = (Inbox::new(Topic::Transaction), Instant::now());
         for n in 0..100 {
             inbox.push(message(Topic::Transaction, n, 10), now).unwrap();
         }
-        inbox.push(message(Topic::Block, 0, 10), now).unwrap();
         let given: Vec<_> = std::iter::from_fn(|| inbox.pop(now)).collect();
         assert_eq!(given.len(), JUDGED_MAX);
-        assert_eq!(given[0].topic, Topic::Block);
         inbox.settle(&given[5].id);
         inbox.settle(&given[5].id); // twice is once
         assert!(inbox.pop(now).is_some() && inbox.pop(now).is_none());
@@ -160,15 +168,21 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_given_back() {
-        let (mut inbox, now) = (Inbox::default(), Instant::now());
-        let taken = (0..).take_while(|n| {
-            let message = message(Topic::Transaction, *n, 10);
-            inbox.push(message, now).is_ok()
-        });
-        assert_eq!(taken.count(), TRANSACTIONS_MAX);
-        // Transactions never take the places of announcements, but bytes are shared.
-        assert!(inbox.push(message(Topic::Block, 0, 10), now).is_ok());
-        let mut inbox = Inbox::default();
+        let now = Instant::now();
+        for topic in Topic::ALL {
+            let mut inbox = Inbox::new(topic);
+            // Of several peers, each within its share.
+            let taken = (0..10_000).filter(|n| {
+                let peer = [(n / 10) as u8; 32];
+                let message = Gossiped {
+                    peer,
+                    ..message(topic, *n, 10)
+                };
+                inbox.push(message, now).is_ok()
+            });
+            assert_eq!(taken.count(), waiting_max(topic).0);
+        }
+        let mut inbox = Inbox::new(Topic::Transaction);
         let taken = (0..).take_while(|n| {
             let message = message(Topic::Transaction, *n, 1 << 18);
             inbox.push(message, now).is_ok()
@@ -178,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_floods_leaves_room_for_others() {
-        let (mut inbox, now) = (Inbox::default(), Instant::now());
+        let (mut inbox, now) = (Inbox::new(Topic::Transaction), Instant::now());
         let flood = |inbox: &mut Inbox, n| {
             let peer = [9; 32];
             let message = Gossiped {
@@ -188,7 +202,7 @@ mod tests {
             inbox.push(message, now).is_ok()
         };
         let taken = (0..5_000).filter(|n| flood(&mut inbox, *n)).count();
-        assert_eq!(taken, OF_PEER_MAX);
+        assert_eq!(taken, waiting_max(Topic::Transaction).1);
         let others = message(Topic::Transaction, 10_000, 10); // of another peer
         assert!(inbox.push(others, now).is_ok());
         assert!(inbox.pop(now).is_some());
@@ -197,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_says_nothing_holds_nothing_for_ever() {
-        let (mut inbox, now) = (Inbox::default(), Instant::now());
+        let (mut inbox, now) = (Inbox::new(Topic::Transaction), Instant::now());
         for n in 0..=JUDGED_MAX as u32 {
             inbox.push(message(Topic::Transaction, n, 10), now).unwrap();
         }

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     pace::Pace,
-    session::{self, Header},
+    stream::{self, Header},
 };
 
 /// Why a session ended.
@@ -151,7 +151,7 @@ impl StreamMuxer for Muxer {
         let (connection, header, pace) = (self.connection.clone(), self.header, self.pace.clone());
         let opening = self.opening.get_or_insert_with(|| {
             let open = async move {
-                let (send, recv) = session::open(&connection, header).await?;
+                let (send, recv) = stream::open(&connection, header).await?;
                 Ok(GossipStream::new(send, recv, pace))
             };
             open.boxed()
@@ -186,8 +186,9 @@ impl Drop for Muxer {
             && self.connection.close_reason().is_none()
             && let Ok(runtime) = Handle::try_current()
         {
-            let (connection, epoch) = (self.connection.clone(), self.header.epoch);
-            runtime.spawn(async move { session::say_bye(&connection, epoch).await });
+            let connection = self.connection.clone();
+            let Header { topic, epoch, .. } = self.header;
+            runtime.spawn(async move { stream::say_bye(&connection, topic, epoch).await });
         }
     }
 }

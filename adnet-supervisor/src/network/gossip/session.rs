@@ -1,14 +1,9 @@
-//! The gossip sessions of one link, one after the other.
+//! The gossip sessions of one link: for each topic one after the other.
 //!
 //! A session is never resumed: what a router holds of it may be broken. It has a number, its
 //! *epoch*, at the head of each of its streams, so that no stream of one session is taken for one
 //! of another. Whoever's router lets go of a session says so (*bye*); then both sides go on to the
 //! next epoch, each after a pause, or at once when the other's first stream of it is there.
-//!
-//! ```text
-//! gossip stream (bidi)  0x20 · epoch u32 · flags u8 · what the routers say
-//! bye (uni)             0x21 · epoch u32
-//! ```
 
 use std::{
     net::SocketAddr,
@@ -19,34 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use quinn::{Connection, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
+use adnet_common::node::Topic;
+use quinn::{RecvStream, SendStream, VarInt};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
     super::{
         Direction,
-        frame::{self, FrameError},
+        frame::FrameError,
         identity::{PeerId, Short},
         link::Link,
     },
     handle::Gossip,
+    index,
     muxer::{GossipStream, Muxer},
     pace::Pace,
+    stream::Header,
 };
 
-/// First byte of a gossip stream.
-pub const GOSSIP_TAG: u8 = 0x20;
-/// First byte of the stream that ends a session.
-pub const BYE_TAG: u8 = 0x21;
-/// Below all others: gossip goes when nothing else has to.
-const PRIORITY: i32 = 0;
-/// The flag of a sender that has configured the receiver.
-const CONFIGURED: u8 = 1;
-/// What follows a tag must come soon.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams of a session that wait for the router. It opens one, and a new one after an error.
 const STREAMS_WAITING_MAX: usize = 4;
 /// How far ahead of us a peer may be: byes and streams arrive in any order.
@@ -58,66 +46,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const GOOD_SESSION: Duration = Duration::from_secs(60);
 /// Refuses a stream of a session that is over.
 const OVER: VarInt = VarInt::from_u32(2);
-
-/// What is said at the head of a gossip stream.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    pub epoch: u32,
-    /// The sender has configured the receiver as a peer.
-    pub configured: bool,
-}
-
-/// Opens a stream of a session.
-pub async fn open(
-    connection: &Connection,
-    header: Header,
-) -> Result<(SendStream, RecvStream), WriteError> {
-    let (mut send, recv) = connection.open_bi().await?;
-    send.set_priority(PRIORITY)?;
-    let [a, b, c, d] = header.epoch.to_be_bytes();
-    let flags = if header.configured { CONFIGURED } else { 0 };
-    send.write_all(&[GOSSIP_TAG, a, b, c, d, flags]).await?;
-    Ok((send, recv))
-}
-
-/// Reads what follows the tag of a gossip stream.
-pub async fn read_header(stream: &mut RecvStream) -> Result<Header, FrameError> {
-    let [a, b, c, d, flags] = read(stream).await?;
-    if flags & !CONFIGURED != 0 {
-        return Err(FrameError::Malformed);
-    }
-    Ok(Header {
-        epoch: u32::from_be_bytes([a, b, c, d]),
-        configured: flags == CONFIGURED,
-    })
-}
-
-/// Reads what follows the tag of a bye: the epoch that has ended.
-pub async fn read_bye(stream: &mut RecvStream) -> Result<u32, FrameError> {
-    let epoch = u32::from_be_bytes(read(stream).await?);
-    frame::read_end(stream).await?;
-    Ok(epoch)
-}
-
-async fn read<const N: usize>(stream: &mut RecvStream) -> Result<[u8; N], FrameError> {
-    let mut bytes = [0; N];
-    match timeout(HEADER_TIMEOUT, stream.read_exact(&mut bytes)).await {
-        Ok(Ok(())) => Ok(bytes),
-        Ok(Err(ReadExactError::FinishedEarly(_))) => Err(FrameError::Malformed),
-        Ok(Err(ReadExactError::ReadError(error))) => Err(error.into()),
-        Err(_) => Err(FrameError::Reset),
-    }
-}
-
-pub async fn say_bye(connection: &Connection, epoch: u32) {
-    let said = async {
-        let mut stream = frame::open(connection, BYE_TAG, PRIORITY).await?;
-        stream.write_all(&epoch.to_be_bytes()).await?;
-        stream.finish().map_err(WriteError::from)
-    };
-    // A link that is lost ends the session as well.
-    let _ = said.await;
-}
 
 /// A session for the router, with what it wants to know of the link.
 pub struct Attachment {
@@ -158,8 +86,38 @@ impl State {
     }
 }
 
-/// See the module.
-pub struct Sessions {
+/// Those of all topics.
+pub struct LinkSessions([Sessions; Topic::ALL.len()]);
+
+impl LinkSessions {
+    pub fn new() -> Self {
+        Self(Topic::ALL.map(Sessions::new))
+    }
+
+    /// Hands a stream of the peer to the session that it belongs to.
+    ///
+    /// # Errors
+    /// The epoch is nowhere near.
+    pub fn take_in(
+        &self,
+        header: Header,
+        streams: (SendStream, RecvStream),
+    ) -> Result<(), FrameError> {
+        self.0[index(header.topic)].take_in(header, streams)
+    }
+
+    /// The peer's router of the topic has let go of a session.
+    ///
+    /// # Errors
+    /// The epoch is nowhere near.
+    pub fn bye(&self, topic: Topic, epoch: u32) -> Result<(), FrameError> {
+        self.0[index(topic)].bye(epoch)
+    }
+}
+
+/// Those of one topic.
+struct Sessions {
+    topic: Topic,
     state: Mutex<State>,
     /// The peer has begun with the next session.
     begun: Notify,
@@ -168,20 +126,17 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn new() -> Self {
+    fn new(topic: Topic) -> Self {
         Self {
+            topic,
             state: Mutex::new(State::new(0)),
             begun: Notify::new(),
             configured_us: Arc::default(),
-            pace: Arc::new(Mutex::new(Pace::new(Instant::now()))),
+            pace: Arc::new(Mutex::new(Pace::new(topic, Instant::now()))),
         }
     }
 
-    /// Hands a stream of the peer to the session that it belongs to.
-    ///
-    /// # Errors
-    /// The epoch is nowhere near.
-    pub fn take_in(
+    fn take_in(
         &self,
         header: Header,
         (send, recv): (SendStream, RecvStream),
@@ -213,11 +168,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// The peer's router has let go of a session.
-    ///
-    /// # Errors
-    /// The epoch is nowhere near.
-    pub fn bye(&self, epoch: u32) -> Result<(), FrameError> {
+    fn bye(&self, epoch: u32) -> Result<(), FrameError> {
         let mut state = self.lock();
         if epoch >= state.epoch {
             is_near(state.epoch, epoch)?;
@@ -233,9 +184,14 @@ impl Sessions {
         let inbound = state.waiting.take();
         let inbound = inbound.expect("the end of the last session has made a new one");
         let (held, ended) = oneshot::channel();
+        let header = Header {
+            topic: self.topic,
+            epoch,
+            configured,
+        };
         let muxer = Muxer::new(
             link.connection.clone(),
-            Header { epoch, configured },
+            header,
             self.pace.clone(),
             inbound,
             state.peer_left.clone(),
@@ -264,10 +220,17 @@ fn is_near(ours: u32, theirs: u32) -> Result<(), FrameError> {
     }
 }
 
-/// Gives the router one session after the other for as long as the link lives.
+/// Gives the router of a topic one session after the other for as long as the link lives.
 ///
 /// `configured` tells whether this peer is one of our configuration.
-pub async fn keep_session(gossip: &Gossip, link: &Link, sessions: &Sessions, configured: bool) {
+pub async fn keep_sessions(
+    gossip: &Gossip,
+    topic: Topic,
+    link: &Link,
+    sessions: &LinkSessions,
+    configured: bool,
+) {
+    let sessions = &sessions.0[index(topic)];
     let mut pause = PAUSE_MIN;
     loop {
         let begun = Instant::now();
@@ -279,13 +242,13 @@ pub async fn keep_session(gossip: &Gossip, link: &Link, sessions: &Sessions, con
             configured_us: sessions.configured_us.clone(),
             muxer,
         };
-        if !gossip.attach(attachment).await {
+        if !gossip.attach(topic, attachment).await {
             return;
         }
         // The muxer sends nothing: its end is the sign.
         let _ = ended.await;
         sessions.ended(epoch);
-        tracing::debug!(peer = %Short(link.peer), epoch, "gossip session ended");
+        tracing::debug!(peer = %Short(link.peer), topic = topic.name(), epoch, "gossip session ended");
         pause = match begun.elapsed() >= GOOD_SESSION {
             true => PAUSE_MIN,
             false => (pause * 2).min(PAUSE_MAX),
@@ -309,7 +272,7 @@ mod tests {
 
     #[test]
     fn byes_move_on_in_any_order_and_old_ones_change_nothing() {
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(Topic::Block);
         sessions.bye(0).unwrap();
         assert_eq!(epoch_of(&sessions), 1);
         sessions.bye(0).unwrap();
@@ -323,7 +286,7 @@ mod tests {
 
     #[test]
     fn an_epoch_that_is_nowhere_near_is_a_violation() {
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(Topic::Block);
         assert!(sessions.bye(EPOCHS_AHEAD_MAX).is_ok());
         assert!(sessions.bye(u32::MAX).is_err());
         assert_eq!(epoch_of(&sessions), EPOCHS_AHEAD_MAX + 1);

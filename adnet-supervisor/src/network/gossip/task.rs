@@ -1,4 +1,4 @@
-//! The task that owns a chain's router.
+//! The task that owns the router of a topic of a chain.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,11 +10,7 @@ use std::{
 use adnet_common::node::{GossipId, Topic, Verdict};
 use futures::StreamExt;
 use libp2p_core::{Multiaddr, Transport, multiaddr::Protocol, transport::ListenerId};
-use libp2p_gossipsub::{
-    Behaviour, DataTransform, Event, MaxCountSubscriptionFilter, Message, MessageAcceptance,
-    MessageAuthenticity, MessageId, PublishError, RawMessage, TopicHash,
-    WhitelistSubscriptionFilter,
-};
+use libp2p_gossipsub::{Event, Message, MessageAcceptance, MessageId, PublishError, TopicHash};
 use libp2p_identity::PeerId as RouterPeer;
 use libp2p_swarm::{
     Config, ConnectionId, Swarm, SwarmEvent,
@@ -35,7 +31,8 @@ use super::{
     },
     allowance::{Allowance, Rationed},
     config,
-    figures::ChainFigures,
+    figures::TopicFigures,
+    gate::{Router, router},
     handle::{Command, Commands, Gossiped},
     handover::{Accepted, Dialled, Handover},
     inbox::Inbox,
@@ -52,44 +49,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Our own messages that go out in one go when a peer has joined: a quarter of the queue to it.
 const OUTBOX_TURN: usize = 128;
 
-/// Sees each message before the router knows whether it is a duplicate. What is of no topic of
-/// ours, or too large, goes no further, so that it takes no memory of the router.
-struct Gate {
-    topics: [(TopicHash, Topic); Topic::ALL.len()],
-    figures: ChainFigures,
-}
-
-impl Gate {
-    fn topic_of(&self, name: &TopicHash) -> Option<Topic> {
-        let mut topics = self.topics.iter();
-        topics.find(|(of, _)| of == name).map(|(_, topic)| *topic)
-    }
-}
-
-impl DataTransform for Gate {
-    fn inbound_transform(&self, raw: RawMessage) -> Result<Message, std::io::Error> {
-        let refuse = |why| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
-        let topic = self.topic_of(&raw.topic);
-        let topic = topic.ok_or_else(|| refuse("a message of no topic of ours"))?;
-        if raw.data.len() > config::message_bytes_max(topic) {
-            return Err(refuse("a message over its topic's bound"));
-        }
-        self.figures.of(topic).received.inc();
-        Ok(Message {
-            source: raw.source,
-            data: raw.data,
-            sequence_number: raw.sequence_number,
-            topic: raw.topic,
-        })
-    }
-
-    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, std::io::Error> {
-        Ok(data)
-    }
-}
-
-type Router = Behaviour<Gate, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
-
 /// A session that the router has, or is about to have.
 struct Session {
     /// Of a dial, so that another's failure is not taken for this one's.
@@ -99,8 +58,10 @@ struct Session {
 
 struct Task {
     node: Arc<ChainNode>,
-    figures: ChainFigures,
-    topics: [(TopicHash, Topic); Topic::ALL.len()],
+    topic: Topic,
+    /// Of the topic, among peers.
+    name: TopicHash,
+    figures: TopicFigures,
     swarm: Swarm<Router>,
     dialled: Dialled,
     accepted: mpsc::UnboundedSender<Accepted>,
@@ -110,18 +71,15 @@ struct Task {
     explicit: HashSet<RouterPeer>,
     inbox: Inbox,
     outbox: Outbox,
-    /// New messages so far, by topic: what was received beside them are duplicates.
-    new: [u64; Topic::ALL.len()],
+    /// New messages so far: what was received beside them are duplicates.
+    new: u64,
 }
 
 /// Runs for as long as the network.
-pub async fn run(node: Arc<ChainNode>, figures: ChainFigures, commands: Commands) {
-    match Task::new(node.clone(), figures) {
-        Ok(task) => task.run(commands.0).await,
-        Err(error) => {
-            // Nothing in it depends on settings, so the tests of `config` see it first.
-            tracing::error!(chain = %node.chain, %error, "gossip cannot start");
-        }
+pub async fn run(node: Arc<ChainNode>, figures: TopicFigures, commands: Commands) {
+    match Task::new(node.clone(), commands.topic, figures) {
+        Ok(task) => task.run(commands.receiver).await,
+        Err(error) => tracing::error!(chain = %node.chain, %error, "gossip cannot start"),
     }
 }
 
@@ -132,34 +90,14 @@ fn multiaddr(address: SocketAddr) -> Multiaddr {
 }
 
 impl Task {
-    fn new(node: Arc<ChainNode>, figures: ChainFigures) -> Result<Self, NetworkError> {
+    fn new(
+        node: Arc<ChainNode>,
+        topic: Topic,
+        figures: TopicFigures,
+    ) -> Result<Self, NetworkError> {
         let chain = node.chain;
         let setup = |error: String| NetworkError::Gossip { chain, error };
-        let names = Topic::ALL.map(|topic| config::topic(chain, topic));
-        let topics = [0, 1].map(|i: usize| (names[i].hash(), Topic::ALL[i]));
-        let gate = Gate {
-            topics: topics.clone(),
-            figures: figures.clone(),
-        };
-        let allowed = topics.iter().map(|(name, _)| name.clone()).collect();
-        let filter = MaxCountSubscriptionFilter {
-            filter: WhitelistSubscriptionFilter(allowed),
-            max_subscribed_topics: Topic::ALL.len(),
-            max_subscriptions_per_request: 4 * Topic::ALL.len(),
-        };
-        let router_config = config::router_config().map_err(|e| setup(e.to_string()))?;
-        let mut router = Router::new_with_subscription_filter_and_transform(
-            MessageAuthenticity::Anonymous,
-            router_config,
-            filter,
-            gate,
-        )
-        .map_err(|e| setup(e.to_owned()))?;
-        let (params, thresholds) = config::score_params(chain);
-        router.with_peer_score(params, thresholds).map_err(setup)?;
-        for name in &names {
-            router.subscribe(name).map_err(|e| setup(e.to_string()))?;
-        }
+        let router = router(chain, topic, figures.received.clone()).map_err(setup)?;
         let dialled = Dialled::default();
         let (accepted, handed_over) = mpsc::unbounded_channel();
         let local = node.local_address();
@@ -173,17 +111,18 @@ impl Task {
         let us = to_libp2p(&node.us).expect("our key was made from a seed");
         let swarm_config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
         Ok(Self {
+            topic,
+            name: config::topic(chain, topic).hash(),
             figures,
-            topics,
             swarm: Swarm::new(transport.boxed(), router, us, swarm_config),
             dialled,
             accepted,
             sessions: BTreeMap::new(),
             waiting: BTreeMap::new(),
             explicit: HashSet::new(),
-            inbox: Inbox::default(),
-            outbox: Outbox::default(),
-            new: [0; Topic::ALL.len()],
+            inbox: Inbox::new(topic),
+            outbox: Outbox::new(topic),
+            new: 0,
             node,
         })
     }
@@ -201,7 +140,7 @@ impl Task {
                 _ = tick.tick() => self.on_tick(),
             }
             while let Some(message) = self.inbox.pop(Instant::now()) {
-                self.figures.of(message.topic).delivered.inc();
+                self.figures.delivered.inc();
                 self.node.delivery.deliver_gossip(message);
             }
         }
@@ -211,10 +150,10 @@ impl Task {
         match command {
             Command::Attach(attachment) => self.attach(attachment),
             Command::ConfiguredUs(peer) => self.make_explicit(&peer),
-            Command::Publish(topic, message) => self.publish(topic, message),
-            Command::Verdict(peer, topic, id, verdict) => {
+            Command::Publish(message) => self.publish(message),
+            Command::Verdict(peer, id, verdict) => {
                 self.inbox.settle(&id);
-                self.report(&peer, topic, id, verdict);
+                self.report(&peer, id, verdict);
             }
             #[cfg(test)]
             Command::End(peer) => {
@@ -258,7 +197,7 @@ impl Task {
                 Some(dial)
             }
         };
-        let allowance = Allowance::new(Instant::now());
+        let allowance = Allowance::new(self.topic, Instant::now());
         self.sessions.insert(peer, Session { dial, allowance });
         if attachment.configured_us.load(Ordering::Relaxed) {
             self.make_explicit(&attachment.peer);
@@ -294,16 +233,16 @@ impl Task {
         }
     }
 
-    fn publish(&mut self, topic: Topic, message: Vec<u8>) {
-        let unsent = if message.len() > config::message_bytes_max(topic) {
-            let (chain, bytes) = (self.node.chain, message.len());
-            tracing::error!(%chain, bytes, topic = topic.name(), "a message over its topic's bound was not published");
+    fn publish(&mut self, message: Vec<u8>) {
+        let unsent = if message.len() > config::message_bytes_max(self.topic) {
+            let (chain, topic, bytes) = (self.node.chain, self.topic.name(), message.len());
+            tracing::error!(%chain, topic, bytes, "a message over its topic's bound was not published");
             1
-        } else if self.is_heard(topic) {
-            let name = self.name_of(topic);
+        } else if self.is_heard() {
+            let name = self.name.clone();
             match self.swarm.behaviour_mut().publish(name, message) {
                 Ok(_) => {
-                    self.figures.of(topic).published.inc();
+                    self.figures.published.inc();
                     0
                 }
                 // It came by already.
@@ -314,26 +253,25 @@ impl Task {
                 }
             }
         } else {
-            self.outbox.push(topic, message)
+            self.outbox.push(message)
         };
-        self.figures.of(topic).unsent.inc_by(unsent);
+        self.figures.unsent.inc_by(unsent);
     }
 
-    fn is_heard(&self, topic: Topic) -> bool {
-        let name = &self.topics[topic as usize - 1].0;
+    fn is_heard(&self) -> bool {
         let mut peers = self.swarm.behaviour().all_peers();
-        peers.any(|(_, topics)| topics.contains(&name))
+        peers.any(|(_, topics)| topics.contains(&&self.name))
     }
 
-    fn publish_waiting(&mut self, topic: Topic) {
+    fn publish_waiting(&mut self) {
         for _ in 0..OUTBOX_TURN {
-            if !self.is_heard(topic) {
+            if !self.is_heard() {
                 return;
             }
-            let Some(message) = self.outbox.pop(topic) else {
+            let Some(message) = self.outbox.pop() else {
                 return;
             };
-            self.publish(topic, message);
+            self.publish(message);
         }
     }
 
@@ -344,11 +282,7 @@ impl Task {
                 message_id,
                 message,
             }) => self.on_message(propagation_source, &message_id, message),
-            SwarmEvent::Behaviour(Event::Subscribed { topic, .. }) => {
-                if let Some(topic) = self.topic_of(&topic) {
-                    self.publish_waiting(topic);
-                }
-            }
+            SwarmEvent::Behaviour(Event::Subscribed { .. }) => self.publish_waiting(),
             // Its streams are spoilt; the next session has new ones.
             SwarmEvent::Behaviour(Event::GossipsubNotSupported { peer_id }) => {
                 let _ = self.swarm.disconnect_peer_id(peer_id);
@@ -380,28 +314,27 @@ impl Task {
 
     /// A new message. The gate has judged its topic and size.
     fn on_message(&mut self, source: RouterPeer, id: &MessageId, message: Message) {
-        let topic = self.topic_of(&message.topic);
-        let (Some(topic), Some(peer)) = (topic, from_libp2p(&source)) else {
+        let Some(peer) = from_libp2p(&source) else {
             return;
         };
         let id: GossipId = *id.0.first_chunk().expect("our ids have this length");
-        self.new[topic as usize - 1] += 1;
+        self.new += 1;
         let now = Instant::now();
         let bytes = message.data.len();
         let rationed = match self.sessions.get_mut(&source) {
-            Some(session) => session.allowance.take(topic, bytes, now),
+            Some(session) => session.allowance.take(bytes, now),
             None => Rationed::Excess, // its session has just ended
         };
         let gossiped = Gossiped {
             chain: self.node.chain,
             peer,
-            topic,
+            topic: self.topic,
             id,
             bytes: message.data,
         };
         let is_taken = rationed == Rationed::Within && self.inbox.push(gossiped, now).is_ok();
         if !is_taken {
-            self.shed(&peer, topic, id);
+            self.shed(&peer, id);
         }
         if rationed == Rationed::Flood {
             self.node.blame(&peer, Offence::Flood);
@@ -409,13 +342,13 @@ impl Task {
     }
 
     /// A message that never came to the worker ends here.
-    fn shed(&mut self, peer: &PeerId, topic: Topic, id: GossipId) {
-        self.figures.of(topic).shed.inc();
+    fn shed(&mut self, peer: &PeerId, id: GossipId) {
+        self.figures.shed.inc();
         self.tell_router(peer, id, MessageAcceptance::Ignore);
     }
 
-    fn report(&mut self, peer: &PeerId, topic: Topic, id: GossipId, verdict: Verdict) {
-        let figures = self.figures.of(topic);
+    fn report(&mut self, peer: &PeerId, id: GossipId, verdict: Verdict) {
+        let figures = &self.figures;
         let acceptance = match verdict {
             Verdict::Accept => {
                 figures.accepted.inc();
@@ -446,11 +379,9 @@ impl Task {
 
     fn on_tick(&mut self) {
         for message in self.inbox.expire(Instant::now()) {
-            self.shed(&message.peer, message.topic, message.id);
+            self.shed(&message.peer, message.id);
         }
-        for topic in Topic::ALL {
-            self.publish_waiting(topic);
-        }
+        self.publish_waiting();
         let mut graylisted = 0;
         let peers: Vec<RouterPeer> = self.sessions.keys().copied().collect();
         for named in &peers {
@@ -464,23 +395,11 @@ impl Task {
         self.figures.graylisted.set(graylisted);
         self.figures.sessions.set(peers.len() as i64);
         self.figures.explicit.set(self.explicit.len() as i64);
-        for (name, topic) in &self.topics {
-            let figures = self.figures.of(*topic);
-            let mesh = self.swarm.behaviour().mesh_peers(name).count();
-            figures.mesh.set(mesh as i64);
-            // Of what is received and not new; some of it may not have come out of the router yet.
-            let known = self.new[*topic as usize - 1] + figures.duplicate.get();
-            let duplicates = figures.received.get().saturating_sub(known);
-            figures.duplicate.inc_by(duplicates);
-        }
-    }
-
-    fn topic_of(&self, name: &TopicHash) -> Option<Topic> {
-        let mut topics = self.topics.iter();
-        topics.find(|(of, _)| of == name).map(|(_, topic)| *topic)
-    }
-
-    fn name_of(&self, topic: Topic) -> TopicHash {
-        self.topics[topic as usize - 1].0.clone()
+        let mesh = self.swarm.behaviour().mesh_peers(&self.name).count();
+        self.figures.mesh.set(mesh as i64);
+        // Of what is received and not new; some of it may not have come out of the router yet.
+        let known = self.new + self.figures.duplicate.get();
+        let duplicates = self.figures.received.get().saturating_sub(known);
+        self.figures.duplicate.inc_by(duplicates);
     }
 }

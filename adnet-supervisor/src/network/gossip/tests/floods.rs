@@ -11,7 +11,7 @@ fn victim_offender_honest() -> (Peer, Peer, Peer) {
     let offender = Peer::start(place(2), to_victim.clone());
     let honest = Peer::start(place(3), to_victim);
     wait_for("both sessions", || {
-        victim.figure("adnet_gossip_sessions", &[]) == 2
+        victim.figure("adnet_gossip_sessions", &[("topic", "tx")]) == 2
     });
     (victim, offender, honest)
 }

@@ -2,6 +2,7 @@
 //! of a message.
 
 mod floods;
+mod overtaking;
 mod raw;
 mod routes;
 
@@ -243,8 +244,11 @@ fn line(seeds: std::ops::RangeInclusive<u8>) -> Vec<Peer> {
     wait_for("the links and sessions of the line", || {
         peers.iter().enumerate().all(|(i, peer)| {
             let neighbours = if i == 0 || i + 1 == count { 1 } else { 2 };
-            peer.figure("adnet_gossip_sessions", &[]) == neighbours
-                && peer.figure("adnet_gossip_mesh_peers", &[("topic", "tx")]) == neighbours
+            Topic::ALL.iter().all(|topic| {
+                let of_topic = [("topic", topic.name())];
+                peer.figure("adnet_gossip_sessions", &of_topic) == neighbours
+                    && peer.figure("adnet_gossip_mesh_peers", &of_topic) == neighbours
+            })
         })
     });
     peers

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{
     super::{
         config,
-        session::{self, BYE_TAG, GOSSIP_TAG, Header},
+        stream::{self, Header, bye_tag, gossip_tag},
     },
     *,
 };
@@ -24,6 +24,7 @@ const MESHSUB: &[u8] = b"\x0f/meshsub/1.1.0\n";
 
 fn header(epoch: u32) -> Header {
     Header {
+        topic: Topic::Transaction,
         epoch,
         configured: false,
     }
@@ -31,7 +32,7 @@ fn header(epoch: u32) -> Header {
 
 /// Opens a stream of a session and agrees on the protocol.
 async fn talk(connection: &Connection, epoch: u32) -> (SendStream, RecvStream) {
-    let opened = session::open(connection, header(epoch)).await;
+    let opened = stream::open(connection, header(epoch)).await;
     let (mut send, mut recv) = opened.unwrap();
     send.write_all(MULTISTREAM).await.unwrap();
     send.write_all(MESHSUB).await.unwrap();
@@ -77,14 +78,19 @@ fn count(node: &Honest, event: &str) -> i64 {
     figure(&node.registry, "adnet_gossip_messages_total", &labels)
 }
 
-/// The epoch of the next gossip stream that the node opens, and the stream: a node that is let down
+/// The epoch of the next stream for transactions that the node opens, and the stream: a node that is let down
 /// with it ends the session.
 async fn next_epoch(peer: &Hostile) -> (u32, (SendStream, RecvStream)) {
-    let accepted = timeout(PATIENCE, peer.connection.accept_bi()).await;
-    let (send, mut recv) = accepted.expect("a stream in time").unwrap();
-    assert_eq!(frame::read_tag(&mut recv).await.unwrap(), GOSSIP_TAG);
-    let header = session::read_header(&mut recv).await.unwrap();
-    (header.epoch, (send, recv))
+    loop {
+        let accepted = timeout(PATIENCE, peer.connection.accept_bi()).await;
+        let (send, mut recv) = accepted.expect("a stream in time").unwrap();
+        let tag = frame::read_tag(&mut recv).await.unwrap();
+        if tag == gossip_tag(Topic::Transaction) {
+            let header = stream::read_header(Topic::Transaction, &mut recv).await;
+            return (header.unwrap().epoch, (send, recv));
+        }
+        assert_eq!(tag, gossip_tag(Topic::Block));
+    }
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn after_a_goodbye_the_next_session_begins() {
         peer.connection.set_max_concurrent_bi_streams(streams);
         let (first, _first) = next_epoch(&peer).await;
         assert_eq!(first, 0);
-        session::say_bye(&peer.connection, 0).await;
+        stream::say_bye(&peer.connection, Topic::Transaction, 0).await;
         let (second, _second) = next_epoch(&peer).await;
         assert_eq!(second, 1);
         // Whoever opens a stream of a later session has let go of the one before.
@@ -104,7 +110,7 @@ fn after_a_goodbye_the_next_session_begins() {
         let (third, _third) = next_epoch(&peer).await;
         assert_eq!(third, 2);
         // Old news change nothing.
-        session::say_bye(&peer.connection, 0).await;
+        stream::say_bye(&peer.connection, Topic::Transaction, 0).await;
         let (send, mut recv) = talk(&peer.connection, 2).await;
         let quiet = timeout(Duration::from_millis(300), recv.read_chunk(1, true)).await;
         assert!(quiet.is_err(), "the session stands");
@@ -119,9 +125,9 @@ fn gossip_streams_that_break_the_rules_end_the_link() {
     run(async {
         let heads: [&[u8]; 4] = [
             &[0],
-            &[BYE_TAG, 0, 0, 0, 0],
-            &[GOSSIP_TAG, 0, 0, 0, 0, 0xff],
-            &[GOSSIP_TAG, 0xff, 0, 0, 0, 0],
+            &[bye_tag(Topic::Block), 0, 0, 0, 0],
+            &[gossip_tag(Topic::Block), 0, 0, 0, 0, 0xff],
+            &[gossip_tag(Topic::Block), 0xff, 0, 0, 0, 0],
         ];
         for (seed, head) in (2..).zip(heads) {
             let peer = Hostile::linked(&node, seed).await;
@@ -133,7 +139,7 @@ fn gossip_streams_that_break_the_rules_end_the_link() {
         let byes: [&[u8]; 2] = [&[0xff, 0, 0, 0], &[0, 0, 0, 0, 0]];
         for (seed, bye) in (6..).zip(byes) {
             let peer = Hostile::linked(&node, seed).await;
-            let opened = frame::open(&peer.connection, BYE_TAG, 0).await;
+            let opened = frame::open(&peer.connection, bye_tag(Topic::Block), 0).await;
             let mut stream = opened.unwrap();
             stream.write_all(bye).await.unwrap();
             stream.finish().unwrap();
@@ -149,7 +155,7 @@ fn garbage_in_a_session_leaves_the_link_alone() {
     run(async {
         let peer = Hostile::linked(&node, 2).await;
         for _ in 0..8 {
-            let opened = session::open(&peer.connection, header(0)).await;
+            let opened = stream::open(&peer.connection, header(0)).await;
             let (mut send, _recv) = opened.unwrap();
             // The node may refuse it at any point.
             let _ = send.write_all(&[0xff; 4096]).await;
@@ -199,6 +205,111 @@ fn duplicates_and_unknown_topics_are_read_at_a_bounded_pace() {
         assert!(written < bound, "{written} bytes were taken in 3 s");
         assert!(count(&node, "received") > 20);
         assert_eq!(count(&node, "delivered"), 1);
+        assert!(peer.connection.close_reason().is_none());
+    });
+}
+
+/// Every kind of envelope that routers exchange, each with a topic or id that the node knows.
+fn envelopes() -> Vec<Vec<u8>> {
+    let topic = field(1, tx_topic().as_bytes());
+    let id = field(2, &[7; config::ID_BYTES]);
+    let only_id = field(1, &[7; config::ID_BYTES]);
+    let subscription = [&[1 << 3, 1][..], &field(2, tx_topic().as_bytes())].concat();
+    let backoff = [&topic[..], &field(2, &field(1, b"peer")), &[3 << 3, 60]].concat();
+    let control = |number, content: &[u8]| field(3, &field(number, content));
+    let message = [field(2, b"data"), field(4, tx_topic().as_bytes())].concat();
+    let signed = [field(1, b"from"), field(3, &[1; 8]), field(5, &[2; 64])].concat();
+    vec![
+        field(1, &subscription),
+        field(2, &message),
+        field(2, &[&message[..], &signed].concat()),
+        control(1, &[&topic[..], &id].concat()),
+        control(2, &only_id),
+        control(3, &topic),
+        control(4, &backoff),
+        control(5, &only_id),
+        control(6, &[10 << 3, 1]),
+        field(10, &[topic, field(2, b"group"), field(3, b"part")].concat()),
+    ]
+}
+
+/// Changes some bytes, or cuts or lengthens what is there.
+fn spoil(bytes: &mut Vec<u8>, chance: &mut impl FnMut(usize) -> usize) {
+    for _ in 0..=chance(3) {
+        let at = chance(bytes.len().max(1));
+        match chance(5) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.splice(at..at, [0xff; 9])),
+            2 => bytes.iter_mut().skip(at).take(1).for_each(|b| *b = 0xff),
+            _ => {
+                let bit = chance(8);
+                let byte = bytes.iter_mut().skip(at).take(1);
+                byte.for_each(|b| *b ^= 1 << bit);
+            }
+        }
+    }
+}
+
+/// Whatever envelopes come, the router goes on, and so do the links they came over.
+#[test]
+fn spoilt_envelopes_leave_the_router_and_the_link_alone() {
+    let node = honest(8);
+    let mut state = 1u64;
+    let mut chance = |end: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % end
+    };
+    let samples = envelopes();
+    let mut refused = 0;
+    run(async {
+        for seed in 2..=120 {
+            let peer = Hostile::linked(&node, seed).await;
+            let (mut send, _recv) = talk(&peer.connection, 0).await;
+            for _ in 0..=chance(3) {
+                let mut rpc = samples[chance(samples.len())].clone();
+                if chance(8) > 0 {
+                    spoil(&mut rpc, &mut chance);
+                }
+                let frame = [varint(rpc.len()), rpc].concat();
+                // The node may refuse the stream at any point.
+                let _ = send.write_all(&frame).await;
+            }
+            // The last one is sound: it is read, unless the node gave the stream up before.
+            let before = count(&node, "received");
+            let _ = send.write_all(&published(&tx_topic(), b"sound")).await;
+            let is_read = async {
+                while count(&node, "received") == before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let dealt_with = async {
+                tokio::select! {
+                    () = is_read => {}
+                    _ = send.stopped() => refused += 1,
+                }
+            };
+            let in_time = timeout(PATIENCE, dealt_with).await;
+            in_time.expect("the router answers or reads");
+            assert!(peer.connection.close_reason().is_none());
+        }
+        // Some were beyond reading, and others were read to the end.
+        assert!(
+            refused > 10 && refused < 110,
+            "{refused} streams were refused"
+        );
+        let peer = Hostile::linked(&node, 200).await;
+        let (mut send, _recv) = talk(&peer.connection, 0).await;
+        let delivered = count(&node, "delivered");
+        send.write_all(&published(&tx_topic(), b"news"))
+            .await
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while count(&node, "delivered") == delivered {
+            assert!(Instant::now() < deadline, "the router is gone");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert!(peer.connection.close_reason().is_none());
     });
 }

@@ -65,7 +65,7 @@ fn a_message_that_comes_from_two_sides_is_one_message() {
     wait_for("all know that they have configured each other", || {
         peers
             .iter()
-            .all(|peer| peer.figure("adnet_gossip_explicit_peers", &[]) == 2)
+            .all(|peer| peer.figure("adnet_gossip_explicit_peers", &[("topic", "tx")]) == 2)
     });
     for n in 0..20 {
         peers[0].publish(Topic::Transaction, &format!("message {n}"));
@@ -136,7 +136,7 @@ fn a_session_that_one_side_ends_is_followed_by_the_next_on_the_same_link() {
     for (turn, ends) in [0, 1, 1, 0].into_iter().enumerate() {
         peers[ends].network().nodes[&CHAIN]
             .gossip
-            .end_session(peers[1 - ends].id);
+            .end_session(Topic::Transaction, peers[1 - ends].id);
         wait_for("a message over the next session", || {
             let text = format!("{turn} {:?}", Instant::now());
             peers[0].publish(Topic::Transaction, &text);
