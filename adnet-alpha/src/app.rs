@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use adnet_common::application::{
-    Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
-    TxError, VerifiedTx,
+    Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
+    Proposed, StateProof, TxError, VerifiedTx,
 };
 use adnet_common::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
 use adnet_common::chain_id::ChainId;
@@ -25,8 +25,11 @@ use crate::open;
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
-use crate::state::{self, Account, Changes, Committed, Draft, NodeCache};
+use crate::state::{self, Account, AlphaRestore, Changes, Committed, Draft, NodeCache};
 use crate::tx::Transaction;
+
+/// Every so many blocks the state is kept for peers. The tree has the versions of the last snapshots.
+pub const SNAPSHOT_EVERY_BLOCKS: u64 = state::KEPT_VERSIONS / KEPT_SNAPSHOTS as u64;
 
 /// Bytes of a header and of the lengths around it, generously.
 const HEADER_BYTES: usize = 1024;
@@ -198,6 +201,7 @@ impl Application for AlphaApp {
     type Rules = Rules;
     type Pending = AlphaPending;
     type View = AlphaView;
+    type Restore = AlphaRestore;
 
     fn rules(genesis: &Genesis) -> Rules {
         Rules::of(genesis)
@@ -328,6 +332,27 @@ impl Application for AlphaApp {
 
     fn validators(&self) -> &Arc<Validators> {
         &self.committed.validators
+    }
+
+    fn is_proved_guilty(&self, validator: &PublicKey) -> bool {
+        let Committed {
+            validators,
+            reported,
+            ..
+        } = &self.committed;
+        reported.contains(validator) || validators.tombstones.contains_key(validator)
+    }
+
+    /// The tree has all versions of a while: nothing needs to be done to keep one.
+    fn keep_snapshot(&mut self) {}
+
+    fn piece(
+        &self,
+        store: &dyn ReadStore,
+        height: u64,
+        place: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        state::piece(store, &self.nodes, height, place)
     }
 
     fn prove(&self, store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError> {

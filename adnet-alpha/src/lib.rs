@@ -13,7 +13,7 @@ pub mod rules;
 pub mod state;
 pub mod tx;
 
-pub use app::{AlphaApp, AlphaPending, AlphaView};
+pub use app::{AlphaApp, AlphaPending, AlphaView, SNAPSHOT_EVERY_BLOCKS};
 pub use receipt::Receipt;
 pub use refusal::Refusal;
 

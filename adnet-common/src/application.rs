@@ -13,9 +13,13 @@ use crate::consensus::ValidatorSet;
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
+use crate::restore::Restore;
 use crate::store::{ReadStore, StoreError, Write};
 use crate::validators::Validators;
 use std::sync::Arc;
+
+/// Snapshots of its state that a node keeps for peers.
+pub const KEPT_SNAPSHOTS: usize = 2;
 
 /// A semantically valid transaction, with what the mempool has to know of it.
 #[derive(Debug)]
@@ -123,6 +127,8 @@ pub trait Application: Sized + Send + 'static {
     type Pending: Send + 'static;
     /// The committed state as the API reads it: cheap to make, readable from any thread.
     type View: Send + Sync + 'static;
+    /// A state that comes from peers.
+    type Restore: Restore;
 
     fn rules(genesis: &Genesis) -> Self::Rules;
 
@@ -175,6 +181,24 @@ pub trait Application: Sized + Send + 'static {
 
     /// What the committed state says of the validators of both chains.
     fn validators(&self) -> &Arc<Validators>;
+
+    /// Whether the committed state has had proof that this validator has signed twice. More proof
+    /// would change nothing.
+    fn is_proved_guilty(&self, validator: &PublicKey) -> bool;
+
+    /// Keeps the committed state, for peers that restore it: the last [`KEPT_SNAPSHOTS`] that this was
+    /// asked for.
+    fn keep_snapshot(&mut self);
+
+    /// A piece of the state at the height of a snapshot that is kept, in the form that
+    /// [`Restore::take`] takes. `None` where the snapshot is not kept (any more) or has nothing at that
+    /// place. Costs no more than reading one piece. Never panics on any place.
+    fn piece(
+        &self,
+        store: &dyn ReadStore,
+        height: u64,
+        place: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Proves `key` (or its absence) against the committed state root: for state queries of the
     /// other chain. The format is the chain's own; `light_client` verifies it.

@@ -1,15 +1,17 @@
 //! Where committed blocks and outgoing attestations stand in the store, and how to read them.
 //!
 //! Keys of a chain's blocks family: `h` + height → block and certificate, `x` + block hash → height,
-//! `tip` → height of the last committed block, `e` + slot of an equivocation → height of the block that
-//! proves it, `v` + height → the validator set that decides from that height on. Keys of the shared attestations: chain byte + `s` +
-//! sequence → attestation, chain byte + `i` + id → sequence. All numbers are big-endian.
+//! `tip` → height of the last committed block, `g` + height → the block's header, `v` + height → the validator set that decides from that height on. Keys of the shared attestations:
+//! chain byte + `s` + sequence → attestation, chain byte + `i` + id → sequence. All numbers are
+//! big-endian.
+//!
+//! A chain whose state came from peers has no blocks below it, only the headers of the last ones.
 
 use crate::attestation::{Attestation, FinalityProof, MAX_CERTIFICATE_BYTES};
-use crate::block::{Block, MAX_BODY_BYTES};
+use crate::block::{Block, Header, MAX_BODY_BYTES};
 use crate::chain_id::ChainId;
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::consensus::{EncodedSet, Equivocation, EquivocationSlot, ValidatorSet};
+use crate::consensus::{EncodedSet, ValidatorSet};
 use crate::hash::Hash;
 use crate::store::{Family, Part, ReadStore, Scan, StoreError, Write};
 use crate::validators::SetFrom;
@@ -76,31 +78,9 @@ pub fn block_writes(chain: ChainId, committed: &CommittedBlock) -> Vec<Write> {
             hash_key(&committed.block.hash()),
             height.to_be_bytes(),
         ),
+        header_write(chain, &committed.block.header),
         Write::put(family, TIP, height.to_be_bytes()),
     ]
-}
-
-fn evidence_key(slot: &EquivocationSlot) -> Vec<u8> {
-    [b"e".as_slice(), &slot.encode()].concat()
-}
-
-/// The writes that record what the block of `height` proves.
-pub fn evidence_writes(chain: ChainId, height: u64, proved: &[Equivocation]) -> Vec<Write> {
-    let family = Family::of(chain, Part::Blocks);
-    let put = |e: &Equivocation| Write::put(family, evidence_key(&e.slot()), height.to_be_bytes());
-    proved.iter().map(put).collect()
-}
-
-/// Height of the block that proves an equivocation, if one does.
-pub fn evidence_at(
-    store: &dyn ReadStore,
-    chain: ChainId,
-    slot: &EquivocationSlot,
-) -> Result<Option<u64>, LedgerError> {
-    let bytes = store.get(Family::of(chain, Part::Blocks), &evidence_key(slot))?;
-    bytes
-        .map(|b| number(&b, "a proved equivocation"))
-        .transpose()
 }
 
 fn validators_key(first_height: u64) -> Vec<u8> {
@@ -111,6 +91,64 @@ fn validators_key(first_height: u64) -> Vec<u8> {
 pub fn validators_write(chain: ChainId, from: &SetFrom) -> Write {
     let (family, key) = (Family::of(chain, Part::Blocks), validators_key(from.height));
     Write::put(family, key, from.set.encode())
+}
+
+/// First heights of the sets that came after the one of `after`, up to `to`, at most `limit`.
+pub fn changes_of_validators(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    after: u64,
+    to: u64,
+    limit: u32,
+) -> Result<Vec<u64>, LedgerError> {
+    let page = store.scan(&Scan {
+        family: Family::of(chain, Part::Blocks),
+        from: validators_key(after.saturating_add(1)),
+        to: validators_key(to.saturating_add(1)),
+        limit,
+        reverse: false,
+    })?;
+    let height = |(key, _): (Vec<u8>, _)| number(&key[1..], "a change of validators");
+    page.entries.into_iter().map(height).collect()
+}
+
+fn header_key(height: u64) -> Vec<u8> {
+    [b"g".as_slice(), &height.to_be_bytes()].concat()
+}
+
+/// The write that keeps a header, with its block or without.
+pub fn header_write(chain: ChainId, header: &Header) -> Write {
+    let (family, key) = (Family::of(chain, Part::Blocks), header_key(header.height));
+    Write::put(family, key, header.encode())
+}
+
+/// The header of `height`, whether or not its block is here.
+pub fn header_at(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    height: u64,
+) -> Result<Option<Header>, LedgerError> {
+    Ok(headers(store, chain, height, height)?.pop())
+}
+
+/// The headers of `first..=last`, as many as are here and one scan of the store gives.
+pub fn headers(
+    store: &dyn ReadStore,
+    chain: ChainId,
+    first: u64,
+    last: u64,
+) -> Result<Vec<Header>, LedgerError> {
+    let page = store.scan(&Scan {
+        family: Family::of(chain, Part::Blocks),
+        from: header_key(first),
+        to: header_key(last.saturating_add(1)),
+        limit: u32::MAX,
+        reverse: false,
+    })?;
+    let what = || format!("a header of {chain}");
+    let decode =
+        |(_, bytes): (_, Vec<u8>)| Header::decode(&bytes).map_err(|error| corrupt(what(), error));
+    page.entries.into_iter().map(decode).collect()
 }
 
 /// The set that decides `height`, if any block up to the one before it has said.

@@ -111,6 +111,13 @@ impl LightClient {
         known.expect("nothing panics between two changes of the maps")
     }
 
+    /// Our committed state is another one now, and knows `from`: all else is forgotten.
+    pub fn restart(&self, from: &SetFrom) {
+        let mut known = self.known();
+        known.sets = BTreeMap::from([(from.height, Arc::clone(&from.set))]);
+        known.verified.clear();
+    }
+
     /// Our committed state has come to know `from`: what was before it is of no more use.
     pub fn advance(&self, from: &SetFrom) {
         let mut known = self.known();

@@ -183,6 +183,38 @@ pub struct CommitBatch {
     pub writes: Vec<Write>,
 }
 
+/// A part of a state that comes from peers, instead of blocks: see [`restore_wipe`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreBatch {
+    /// It is the first: what the chain had is deleted before.
+    pub starts: bool,
+    pub writes: Vec<Write>,
+    /// It is the last, and the state is that of this height: durable, with all parts before it.
+    pub ends: Option<u64>,
+}
+
+/// What is deleted before a state is restored: everything that blocks have made. Without a tip the
+/// chain counts as empty, so parts of a state that was never completed are nobody's; the next genesis
+/// or restoration deletes them. The log and the marks of consensus stay.
+pub fn restore_wipe(chain: ChainId) -> Vec<Write> {
+    let all = |family| Write::DeleteRange {
+        family,
+        from: Vec::new(),
+        to: vec![u8::MAX; 64],
+    };
+    let byte = chain.as_byte();
+    vec![
+        all(Family::of(chain, Part::State)),
+        all(Family::of(chain, Part::Blocks)),
+        all(Family::of(chain, Part::Txs)),
+        Write::DeleteRange {
+            family: Family::SharedAttestations,
+            from: vec![byte],
+            to: vec![byte + 1],
+        },
+    ]
+}
+
 /// A bounded piece of a family, in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {

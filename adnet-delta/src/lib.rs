@@ -15,4 +15,4 @@ pub mod transaction;
 pub mod tx;
 pub mod validators;
 
-pub use app::DeltaApp;
+pub use app::{DeltaApp, SNAPSHOT_EVERY_BLOCKS};

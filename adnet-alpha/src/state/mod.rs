@@ -3,6 +3,8 @@
 mod draft;
 mod leaves;
 mod node_cache;
+mod pieces;
+mod restore;
 mod store_keys;
 mod tree;
 
@@ -10,6 +12,8 @@ pub use draft::{Changes, Draft};
 pub(crate) use leaves::{ACCOUNT_PREFIX, MINT_PREFIX, MISBEHAVIOUR_PREFIX, TOMBSTONE_PREFIX};
 pub use leaves::{Account, BurnRecord, LockRecord, MintRecord, StateKey, UnlockRecord};
 pub use node_cache::NodeCache;
+pub use pieces::piece;
+pub use restore::AlphaRestore;
 pub(crate) use store_keys::{decode_leaf, leaf_range};
 pub use tree::{KEPT_VERSIONS, Leaf, TreeUpdate, leaf_proof, root_at, update};
 

@@ -4,16 +4,20 @@
 //! | --- | --- |
 //! | `n` version, nibbles, path | a tree node (borsh), immutable |
 //! | `c` state key | version since which it holds, current value |
+//! | `k` hash of a state key | the state key |
 //! | `o` length, state key, version | the value that a leaf had until that version replaced it |
 //! | `p` version, part | store keys that this version made stale: deleted when its turn comes |
 
 use adnet_common::codec::{DecodeError, Reader, Writer};
+use jmt::KeyHash;
 use jmt::storage::NodeKey;
 
 use super::leaves::KEY_BYTES_MAX;
 
 /// Store keys in one part of a version's stale list: a part stays around 32 KiB.
 pub(super) const STALE_PART_KEYS: usize = 512;
+/// Nibbles of a state key's hash.
+pub(super) const HASH_NIBBLES: usize = 64;
 const STORE_KEY_BYTES_MAX: usize = 2 * KEY_BYTES_MAX;
 
 pub(super) fn node(key: &NodeKey) -> Vec<u8> {
@@ -57,6 +61,29 @@ pub(super) fn split_leaf_value(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError
 /// The value of a current leaf.
 pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     split_leaf_value(bytes).map(|(_, value)| value)
+}
+
+/// Where the state key with this hash stands: the tree knows only the hash.
+pub(super) fn preimage(key_hash: &KeyHash) -> Vec<u8> {
+    [b"k".as_slice(), &key_hash.0].concat()
+}
+
+/// All state keys whose hash begins with these nibbles.
+pub(super) fn preimage_range(nibbles: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut first = [0; HASH_NIBBLES];
+    let mut last = [0xf; HASH_NIBBLES];
+    first[..nibbles.len()].copy_from_slice(nibbles);
+    last[..nibbles.len()].copy_from_slice(nibbles);
+    let pack = |nibbles: &[u8]| {
+        nibbles
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect()
+    };
+    let key = |bytes: Vec<u8>| [b"k".as_slice(), &bytes].concat();
+    let mut end = key(pack(&last));
+    end.push(0); // The end is exclusive.
+    (key(pack(&first)), end)
 }
 
 pub(super) fn old_value(state_key: &[u8], replaced_at: u64) -> Vec<u8> {

@@ -22,9 +22,9 @@ use super::store_keys;
 /// Versions whose proofs can be made: the committed one and those before it.
 pub const KEPT_VERSIONS: u64 = 128;
 /// Keys asked for in one read.
-const READ_KEYS_MAX: usize = 512;
+pub(super) const READ_KEYS_MAX: usize = 512;
 
-const FAMILY: Family = Family::AlphaState;
+pub(super) const FAMILY: Family = Family::AlphaState;
 
 /// What a version changes.
 pub struct TreeUpdate {
@@ -35,7 +35,7 @@ pub struct TreeUpdate {
 }
 
 /// Node reads of one operation.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     store: &'a dyn ReadStore,
     cache: &'a NodeCache,
     /// In a proof the tree panics on a node that cannot be read. So there a leaf that nobody has
@@ -51,8 +51,16 @@ enum ReadFailure {
     Missing,
 }
 
-impl Reader<'_> {
-    fn read(&self, key: &NodeKey) -> Result<Option<Node>, StoreError> {
+impl<'a> Reader<'a> {
+    pub fn new(store: &'a dyn ReadStore, cache: &'a NodeCache) -> Self {
+        Self {
+            store,
+            cache,
+            failed: None,
+        }
+    }
+
+    pub fn read(&self, key: &NodeKey) -> Result<Option<Node>, StoreError> {
         if let Some(node) = self.cache.get(key) {
             return Ok(Some(node));
         }
@@ -92,7 +100,7 @@ impl TreeReader for Reader<'_> {
     }
 }
 
-fn root_key(version: u64) -> NodeKey {
+pub(super) fn root_key(version: u64) -> NodeKey {
     NodeKey::new(version, std::iter::empty().collect())
 }
 
@@ -102,11 +110,7 @@ pub fn root_at(
     cache: &NodeCache,
     version: u64,
 ) -> Result<Option<Hash>, StoreError> {
-    let reader = Reader {
-        store,
-        cache,
-        failed: None,
-    };
+    let reader = Reader::new(store, cache);
     let root = Sha256Jmt::new(&reader).get_root_hash_option(version);
     Ok(root.map_err(store_error)?.map(|root| Hash(root.0)))
 }
@@ -122,11 +126,7 @@ pub fn update(
     version: u64,
     changes: &BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> Result<TreeUpdate, StoreError> {
-    let reader = Reader {
-        store,
-        cache,
-        failed: None,
-    };
+    let reader = Reader::new(store, cache);
     let parent = version.checked_sub(1).map(root_key);
     if let Some(parent) = &parent {
         assert!(
@@ -186,6 +186,9 @@ fn write_leaves(
             let key = store_keys::old_value(state_key, version);
             stale.push(key.clone());
             writes.push(Write::put(FAMILY, key, old));
+        } else {
+            let key = store_keys::preimage(&key_hash(state_key));
+            writes.push(Write::put(FAMILY, key, state_key.clone()));
         }
         let value = store_keys::leaf_value(version, value);
         writes.push(Write::put(FAMILY, store_keys::leaf(state_key), value));
@@ -257,7 +260,7 @@ pub fn leaf_proof(
 }
 
 /// The value that a leaf had at `version`.
-fn value_at(
+pub(super) fn value_at(
     store: &dyn ReadStore,
     version: u64,
     state_key: &[u8],
@@ -280,7 +283,7 @@ fn value_at(
     Ok(page.entries.into_iter().next().map(|(_, value)| value))
 }
 
-fn corrupt(error: adnet_common::codec::DecodeError) -> StoreError {
+pub(super) fn corrupt(error: adnet_common::codec::DecodeError) -> StoreError {
     StoreError::Failed(format!("the state of Alpha is corrupt: {error}"))
 }
 

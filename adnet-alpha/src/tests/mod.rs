@@ -5,4 +5,5 @@ pub(crate) mod harness;
 mod history;
 mod random;
 mod refusals;
+mod restore;
 mod validators;

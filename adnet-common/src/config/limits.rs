@@ -12,7 +12,7 @@ use super::{
     schema::{leaves, table_of},
     types::ChainConfig,
 };
-use crate::{block::MAX_TX_BYTES, keys::PublicKey};
+use crate::{block::MAX_TX_BYTES, keys::PublicKey, trusted_block::TrustedBlock};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -79,6 +79,12 @@ pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
             &format!("{section}.api_rate_burst"),
             "must be at least api_rate_limit_per_s, or the sustained rate is never reached",
         );
+        let trusted = chain.trusted_block.trim();
+        let parsed = trusted.parse::<TrustedBlock>();
+        if let (false, Err(error)) = (trusted.is_empty(), parsed) {
+            let key = format!("{section}.trusted_block");
+            rule(true, &key, &error.to_string());
+        }
         rule(
             chain.mempool_max_per_sender > chain.mempool_max_txs,
             &format!("{section}.mempool_max_per_sender"),

@@ -62,6 +62,9 @@ fn other_value(key: &str, default: &Value, step: i64) -> Value {
         _ if key.ends_with("persistent_peers") => {
             return Value::from(format!("{}@peer-{step}:4130", "ab".repeat(32)));
         }
+        _ if key.ends_with("trusted_block") => {
+            return Value::from(format!("{step}00:{}", "ab".repeat(32)));
+        }
         "network.external_ip" => ["192.0.2.1", "192.0.2.2", "2001:db8::3"],
         "network.boot_nodes" => ["enr:-one", "enr:-two,enr:-three", "enr:-four"],
         _ if key.ends_with("listen") => ["127.0.0.1:10001", "127.0.0.1:10002", "[::1]:10003"],

@@ -6,6 +6,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::trusted_block::TrustedBlock;
 use serde::{Deserialize, Serialize};
 
 /// All settings of one node.
@@ -105,6 +106,8 @@ pub struct ChainConfig {
     pub p2p_listen: SocketAddr,
     /// `KEY@HOST:PORT`, separated by commas.
     pub persistent_peers: String,
+    /// `HEIGHT:HASH`, or empty.
+    pub trusted_block: String,
     pub api_listen: SocketAddr,
     pub api_max_body_bytes: u64,
     pub api_max_header_bytes: u64,
@@ -231,10 +234,16 @@ impl Default for Config {
 }
 
 impl ChainConfig {
+    /// The trusted block, if there is one. `load` has refused other texts.
+    pub fn trusted_block(&self) -> Option<TrustedBlock> {
+        self.trusted_block.parse().ok()
+    }
+
     fn with_ports(api: u16, p2p: u16) -> Self {
         ChainConfig {
             p2p_listen: SocketAddr::from(([0, 0, 0, 0], p2p)),
             persistent_peers: String::new(),
+            trusted_block: String::new(),
             api_listen: loopback(api),
             api_max_body_bytes: 1024 * 1024,
             api_max_header_bytes: 16 * 1024,

@@ -7,10 +7,10 @@ use super::link::{LinkError, Received, Receiver, Sender};
 use crate::chain_id::ChainId;
 use crate::consensus::{SignError, SignRequest, Signer, WalEntry};
 use crate::messages::{
-    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, PageMsg, ScanMsg, SignMsg,
-    SignedMsg, SyncMsg, WalMsg,
+    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, Message, PageMsg, RestoreMsg, ScanMsg,
+    SignMsg, SignedMsg, SyncMsg, WalMsg,
 };
-use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use crate::store::{CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -219,6 +219,21 @@ impl Remote {
             height,
             is_synced,
             writes,
+        };
+        let answer = ends.ask(&request, id, |a: &DoneMsg| a.id)?;
+        drop(ends);
+        self.done(answer)
+    }
+
+    /// Has a part of a state stored that comes from peers.
+    pub fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        let mut ends = self.ends();
+        let id = ends.next_id();
+        let request = RestoreMsg {
+            id,
+            starts: batch.starts,
+            writes: batch.writes,
+            ends: batch.ends,
         };
         let answer = ends.ask(&request, id, |a: &DoneMsg| a.id)?;
         drop(ends);

@@ -16,8 +16,8 @@ pub use control::{
 };
 pub use network::{GossipInMsg, GossipOutMsg, NetworkInMsg, NetworkOutMsg, PeerMsg, VerdictMsg};
 pub use store::{
-    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, ScanMsg, SignMsg, SignedMsg,
-    SyncMsg, WalMsg,
+    AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GotMsg, PageMsg, RestoreMsg, ScanMsg, SignMsg,
+    SignedMsg, SyncMsg, WalMsg,
 };
 
 use rkyv::rancor;
@@ -118,6 +118,7 @@ messages! {
     8 => SignMsg,
     9 => SignedMsg,
     10 => SyncMsg,
+    11 => RestoreMsg,
     20 => NetworkOutMsg,
     21 => NetworkInMsg,
     22 => PeerMsg,

@@ -69,7 +69,16 @@ pub struct AppendMsg {
     pub writes: Vec<Write>,
 }
 
-/// The answer to [`CommitMsg`], [`SyncMsg`] and [`AppendMsg`].
+/// A part of a state that comes from peers.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RestoreMsg {
+    pub id: u64,
+    pub starts: bool,
+    pub writes: Vec<Write>,
+    pub ends: Option<u64>,
+}
+
+/// The answer to [`CommitMsg`], [`RestoreMsg`], [`SyncMsg`] and [`AppendMsg`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct DoneMsg {
     pub id: u64,

@@ -4,7 +4,7 @@ use super::bodies::Bodies;
 use super::evidence::EvidencePool;
 use super::gossip::REMIND_EVERY_MS;
 use super::sibling::Sibling;
-use super::sync::Sync;
+use super::sync::{SnapshotSync, Sync};
 use super::timers::{Timer, Timers};
 use super::{BlockLimits, Host, Node, NodeConfig, NodeFault, Queries};
 use crate::application::{Application, OpenError};
@@ -18,8 +18,10 @@ use crate::hash::Hash;
 use crate::ledger::{self, CommittedBlock};
 use crate::light_client::LightClient;
 use crate::mempool::Mempool;
-use crate::store::CommitBatch;
+use crate::store::{CommitBatch, Family, Part, Scan, restore_wipe};
+use crate::trusted_block::TrustedBlock;
 use crate::validators::Validators;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A moved schedule may be this far ahead of our clock.
@@ -28,8 +30,21 @@ const CLOCK_TOLERANCE_MS: u64 = 500;
 impl<A: Application> Node<A> {
     /// Opens the chain on what `host` has stored. First start and restart are the same code: an
     /// empty store gets the genesis block, and the node goes on after the last committed one.
+    ///
+    /// # Errors
+    /// See [`NodeFault`]; among them that the chain is not the one that the configuration trusts.
     pub fn open(config: NodeConfig, now_ms: u64, host: &mut dyn Host) -> Result<Self, NodeFault> {
-        let genesis = config.genesis;
+        Self::open_with(config, now_ms, host, None)
+    }
+
+    /// As [`Node::open`]. What others hold of the other chain's state goes on to be used, if given.
+    pub(super) fn open_with(
+        config: NodeConfig,
+        now_ms: u64,
+        host: &mut dyn Host,
+        sibling: Option<Arc<Sibling>>,
+    ) -> Result<Self, NodeFault> {
+        let genesis = Arc::clone(&config.genesis);
         let genesis_hash = genesis.hash();
         let validators = genesis.validator_set();
         let validators = validators.map_err(|e| NodeFault::Genesis(e.to_string()))?;
@@ -42,7 +57,13 @@ impl<A: Application> Node<A> {
             None => write_genesis::<A>(&genesis, genesis_hash, validators, host)?,
         };
         let header = tip.header;
-        let app = A::open(&genesis, host, header.height, header.state_root)?;
+        let mut app = A::open(&genesis, host, header.height, header.state_root)?;
+        // What was kept for peers was in memory: they may begin here until there is more.
+        let mut snapshots = VecDeque::new();
+        if header.height > 0 {
+            app.keep_snapshot();
+            snapshots.push_back(header.height);
+        }
         let validators = app.validators();
         if validators.own.set.validators_hash() != header.next_validators {
             let why = "the validators in the state are not those that the last header names";
@@ -56,12 +77,23 @@ impl<A: Application> Node<A> {
         // Nobody has decided the genesis block.
         let tip_set = ledger::validators_at(host, A::CHAIN, header.height)?;
         let tip_set = tip_set.map_or_else(|| Arc::clone(&validators.own.set), Arc::new);
-        let light = LightClient::new(
-            A::CHAIN.sibling(),
-            genesis.network_id,
-            genesis_hash,
-            &validators.sibling,
-        );
+        if let Some(TrustedBlock { height, hash }) = config.trusted {
+            let ours = ledger::header_at(host, A::CHAIN, height)?;
+            if ours.is_some_and(|ours| ours.hash() != hash) {
+                return Err(NodeFault::NotTrusted { height, hash });
+            }
+        }
+        let sibling = match sibling {
+            Some(sibling) => {
+                sibling.restart(&validators.sibling, app.last_consumed());
+                sibling
+            }
+            None => {
+                let (chain, network) = (A::CHAIN.sibling(), genesis.network_id);
+                let light = LightClient::new(chain, network, genesis_hash, &validators.sibling);
+                Arc::new(Sibling::new(light, app.last_consumed()))
+            }
+        };
         let (cadence, limits) = parameters(A::CHAIN, &genesis);
         let engine = Engine::new(config.validator, domain, config.timeouts);
         let mut timers = Timers::default();
@@ -72,8 +104,9 @@ impl<A: Application> Node<A> {
         timers.set(now_ms, Timer::Status);
         let is_alone =
             matches!(validators.own.set.members(), [only] if Some(only.key()) == config.validator);
-        let sibling = Arc::new(Sibling::new(light, app.last_consumed()));
         Ok(Self {
+            snapshot_sync: SnapshotSync::at_start(&config, header.height, now_ms),
+            snapshots,
             rules: A::rules(&genesis),
             genesis_hash,
             domain,
@@ -93,11 +126,13 @@ impl<A: Application> Node<A> {
             bodies: Bodies::default(),
             needed: Default::default(),
             sibling,
+            asked_sibling_ms: 0,
             queries: Queries::default(),
             sync: Sync::new(now_ms, is_alone),
             flood: Default::default(),
             untold: Default::default(),
             timers,
+            config,
         })
     }
 }
@@ -143,6 +178,18 @@ fn write_genesis<A: Application>(
     writes.extend(ledger::block_writes(A::CHAIN, &committed));
     let from = Validators::genesis(validators).own;
     writes.push(ledger::validators_write(A::CHAIN, &from));
+    // A snapshot may have been begun with and given up.
+    let (family, to) = (Family::of(A::CHAIN, Part::State), vec![u8::MAX; 64]);
+    let scan = Scan {
+        family,
+        from: Vec::new(),
+        to,
+        limit: 1,
+        reverse: false,
+    };
+    if !host.scan(&scan)?.entries.is_empty() {
+        writes.splice(0..0, restore_wipe(A::CHAIN));
+    }
     host.commit(CommitBatch { height: 0, writes })?;
     Ok(committed.block)
 }

@@ -4,7 +4,7 @@ use super::bodies::Verdict;
 use super::evidence;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
-use crate::application::Application;
+use crate::application::{Application, KEPT_SNAPSHOTS};
 use crate::attestation::{Attestation, FinalityProof};
 use crate::consensus::{CommitCertificate, EncodedSet, Equivocation};
 use crate::consensus_keys::clear_height;
@@ -41,6 +41,12 @@ impl<A: Application> Node<A> {
             self.tip.height + 1,
             "heights are decided one after the other"
         );
+        if let Some(trusted) = self.config.trusted.filter(|t| t.height == height)
+            && trusted.hash != hash
+        {
+            let hash = trusted.hash;
+            return Err(NodeFault::NotTrusted { height, hash });
+        }
         let candidate = self.bodies.known.remove(&hash);
         let candidate = candidate.expect("the engine decides only what the host has stored");
         let block = candidate.block;
@@ -63,8 +69,9 @@ impl<A: Application> Node<A> {
         writes.extend(ledger::block_writes(A::CHAIN, &committed));
         writes.extend(ledger::attestation_writes(&attestations));
         let proved = evidence::of_block(&committed.block);
-        writes.extend(ledger::evidence_writes(A::CHAIN, height, &proved));
-        writes.extend(self.evidence.settle(A::CHAIN, height, &proved));
+        let is_guilty = |validator: &_| self.app.is_proved_guilty(validator);
+        let settled = self.evidence.settle(A::CHAIN, height, &proved, is_guilty);
+        writes.extend(settled);
         let found = self.sift_evidence(found, host)?;
         writes.extend(evidence::waiting_writes(A::CHAIN, &found));
         writes.extend(clear_height(A::CHAIN, height));
@@ -99,6 +106,13 @@ impl<A: Application> Node<A> {
         self.evidence.add(found);
         self.tip_set = Arc::clone(&self.app.validators().own.set);
         self.app.apply(executed.pending);
+        if height.is_multiple_of(self.config.snapshot_every) {
+            self.app.keep_snapshot();
+            self.snapshots.push_back(height);
+            if self.snapshots.len() > KEPT_SNAPSHOTS {
+                self.snapshots.pop_front();
+            }
+        }
         let block = committed.block;
         let ids = block
             .body

@@ -5,8 +5,9 @@ use crate::application::{Application, OpenError, StateProof};
 use crate::attestation::{Attestation, FinalityProof};
 use crate::consensus::{HaltReason, Signer};
 use crate::consensus_keys::LoadWalError;
+use crate::hash::Hash;
 use crate::ledger::LedgerError;
-use crate::store::{CommitBatch, ReadStore, StoreError, Write};
+use crate::store::{CommitBatch, ReadStore, RestoreBatch, StoreError, Write};
 use crate::worker::{Request, Snapshot};
 use std::sync::Arc;
 
@@ -182,6 +183,10 @@ pub trait Host: ReadStore + Signer {
         Ok(())
     }
 
+    /// Stores a part of a state that comes from peers. Allowed only for a chain that has no block but
+    /// its genesis; from the first part to the last it has none at all.
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError>;
+
     /// Tells the other chain at once that a block is final. May be lost, as all that is told to it:
     /// the other chain asks again by [`Exchange::Resume`].
     fn tell_final(&mut self, proof: &FinalityProof);
@@ -210,6 +215,11 @@ pub enum NodeFault {
     Halt(HaltReason),
     #[error("block {height} was decided by a quorum, but is not valid here: {why}")]
     DecidedInvalid { height: u64, why: String },
+    #[error(
+        "the block of height {height} that the configuration trusts, {hash}, is not the one of this \
+         network: check trusted_block with an operator whom you trust"
+    )]
+    NotTrusted { height: u64, hash: Hash },
     #[error("the genesis cannot be used: {0}")]
     Genesis(String),
 }

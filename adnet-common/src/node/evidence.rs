@@ -3,8 +3,9 @@
 //! What the engine has found is stored in the batch of the block that ends the height, and what still
 //! comes in before the next one opens is stored then, because it exists nowhere else. Whoever has it
 //! puts it into the next block that it proposes; every validator verifies both signatures, that the
-//! accused was a validator of that height, and that this slot was not proved before. A proof is on the
-//! chain for good, and costs the validator its place: `validators` says how.
+//! accused was a validator of that height, and that the state has had no proof against it before. A
+//! proof is on the chain for good, and costs the validator its place: `validators` says how. As it can
+//! be lost only once, one proof is all that is ever needed.
 //!
 //! Weak spot: what comes in after the decision dies with the process. Every honest validator that saw
 //! both messages has it as well, so it is lost only if all of them die at that moment.
@@ -50,9 +51,14 @@ impl EvidencePool {
         Ok(pool)
     }
 
-    /// Evidence for a block of this height, in its order.
-    pub fn for_block(&self, height: u64) -> Vec<Equivocation> {
-        let fits = self.waiting.values().filter(|e| is_in_time(e, height));
+    /// Evidence for a block of this height, in its order, but against those who are guilty already.
+    pub fn for_block(
+        &self,
+        height: u64,
+        is_guilty: impl Fn(&PublicKey) -> bool,
+    ) -> Vec<Equivocation> {
+        let fits = |e: &&Equivocation| is_in_time(e, height) && !is_guilty(&e.validator);
+        let fits = self.waiting.values().filter(fits);
         fits.take(MAX_EVIDENCE).cloned().collect()
     }
 
@@ -62,12 +68,20 @@ impl EvidencePool {
             .extend(stored.into_iter().map(|e| (e.slot(), e)));
     }
 
-    /// Forgets what the block of `height` holds and what is too old after it. Returns the writes
-    /// that belong to that.
-    pub fn settle(&mut self, chain: ChainId, height: u64, proved: &[Equivocation]) -> Vec<Write> {
+    /// Forgets whom the block of `height` proves guilty and what is too old after it. Returns the
+    /// writes that belong to that.
+    pub fn settle(
+        &mut self,
+        chain: ChainId,
+        height: u64,
+        proved: &[Equivocation],
+        is_guilty: impl Fn(&PublicKey) -> bool,
+    ) -> Vec<Write> {
         let next = height.saturating_add(1);
-        let is_over =
-            |e: &Equivocation| !is_in_time(e, next) || proved.iter().any(|p| p.slot() == e.slot());
+        let is_over = |e: &Equivocation| {
+            let is_proved = proved.iter().any(|p| p.validator == e.validator);
+            is_proved || is_guilty(&e.validator) || !is_in_time(e, next)
+        };
         let over = self.waiting.extract_if(.., |_, e| is_over(e));
         let family = Family::of(chain, Part::Consensus);
         over.map(|(slot, _)| Write::Delete {
@@ -130,7 +144,8 @@ pub(super) fn of_block(block: &Block) -> Vec<Equivocation> {
 }
 
 impl<A: Application> Node<A> {
-    /// Those of `found` that are genuine, and neither known nor proved already.
+    /// Those of `found` that are genuine, the first against each validator of whose guilt nothing is
+    /// known yet.
     pub(super) fn sift_evidence(
         &self,
         found: Vec<Equivocation>,
@@ -141,9 +156,9 @@ impl<A: Application> Node<A> {
         for evidence in found {
             let slot = evidence.slot();
             let (validator, height, round) = (slot.validator, slot.height, slot.round);
-            let is_known = self.evidence.waiting.contains_key(&slot)
-                || new.contains_key(&slot)
-                || ledger::evidence_at(store, A::CHAIN, &slot)?.is_some();
+            let mut known = self.evidence.waiting.values().chain(new.values());
+            let is_known = self.app.is_proved_guilty(&slot.validator)
+                || known.any(|other: &Equivocation| other.validator == slot.validator);
             if is_known || self.judge_evidence(&evidence, &mut sets)?.is_err() {
                 continue;
             }
@@ -181,8 +196,8 @@ impl<A: Application> Node<A> {
         Ok(verified.map_err(|e| InvalidBlock::new("BAD_EVIDENCE", e.to_string())))
     }
 
-    /// Checks the evidence in a block: in order, each slot once, in time, genuine and new. Returns who
-    /// is proved guilty.
+    /// Checks the evidence in a block: in order, in time, genuine, and one piece against each validator
+    /// that was not known to be guilty. Returns who is.
     pub(super) fn check_evidence(
         &self,
         block: &Block,
@@ -209,11 +224,11 @@ impl<A: Application> Node<A> {
             if let Err(error) = self.judge_evidence(&evidence, &mut sets)? {
                 return Ok(Err(error));
             }
-            if ledger::evidence_at(store, A::CHAIN, &slot)?.is_some() {
-                return refuse(
-                    "KNOWN_EVIDENCE",
-                    "this slot of this validator was proved before",
-                );
+            let mut earlier = proved.iter();
+            if self.app.is_proved_guilty(&slot.validator)
+                || earlier.any(|p| p.validator == slot.validator)
+            {
+                return refuse("KNOWN_EVIDENCE", "this validator was proved guilty before");
             }
             proved.push(evidence);
         }

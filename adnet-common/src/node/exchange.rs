@@ -15,6 +15,9 @@ use crate::worker::{SiblingError, SiblingValue};
 const RESUME_BATCH: u32 = 256;
 /// Silence after which we ask what we may have missed.
 const RESUME_EVERY_MS: u64 = 2_000;
+/// Not more often than so: each answer is many messages, and each of them may be one that cannot be
+/// used without another.
+const RESUME_PAUSE_MS: u64 = 50;
 /// How long a state query may take, and how many may be open.
 const QUERY_TIMEOUT_MS: u64 = 2_000;
 const MAX_OPEN_QUERIES: usize = 256;
@@ -33,7 +36,13 @@ impl<A: Application> Node<A> {
             None => {}
             // Nothing but a lost proof makes it come back: both are sent again.
             Some(Exchange::Finality(_) | Exchange::Attestation(_)) => {
-                self.ask_sibling(now_ms, outputs);
+                let due_ms = self.asked_sibling_ms.saturating_add(RESUME_PAUSE_MS);
+                if now_ms >= due_ms {
+                    self.ask_sibling(now_ms, outputs);
+                } else {
+                    self.timers.cancel(Timer::Resume);
+                    self.timers.set(due_ms, Timer::Resume);
+                }
             }
             Some(Exchange::Query { id, key })
                 if key.len() <= MAX_QUERY_KEY_BYTES && self.tip_proof.is_some() =>
@@ -55,6 +64,7 @@ impl<A: Application> Node<A> {
 
     /// Asks for what is missing, and again after a while.
     pub(super) fn ask_sibling(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        self.asked_sibling_ms = now_ms;
         let next_sequence = self.sibling.inbox().next_missing();
         outputs.push(Output::Sibling(Exchange::Resume { next_sequence }));
         self.expire_queries(now_ms);
@@ -73,8 +83,13 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let missing = ledger::attestations_from(host, A::CHAIN, sequence, RESUME_BATCH)?;
+        // A chain that began with a snapshot does not have its earlier messages, and the later ones are
+        // of no use without them. Blocks of others bring them.
+        let is_here = missing
+            .first()
+            .is_some_and(|a| a.message.sequence == sequence);
         let mut proved = 0;
-        for attestation in missing {
+        for attestation in missing.into_iter().filter(|_| is_here) {
             if attestation.height != proved {
                 proved = attestation.height;
                 let proof = ledger::finality_proof(host, A::CHAIN, proved)?;

@@ -29,7 +29,10 @@ impl<A: Application> Node<A> {
             return Ok(is_valid.then_some(hash));
         }
         let height = self.tip.height + 1;
-        let evidence = self.evidence.for_block(height);
+        let evidence = {
+            let is_guilty = |validator: &_| self.app.is_proved_guilty(validator);
+            self.evidence.for_block(height, is_guilty)
+        };
         let context = BlockContext {
             height,
             time_ms: self.cadence.stamp(self.tip.time_ms, now_ms),

@@ -43,14 +43,15 @@ use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
 use crate::mempool::{Mempool, MempoolLimits};
+use crate::trusted_block::TrustedBlock;
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
 use commit::Untold;
 use evidence::EvidencePool;
 use flood::Flood;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use sync::Sync;
+use sync::{SnapshotSync, Sync};
 use timers::{Timer, Timers};
 use tokio::sync::oneshot;
 
@@ -62,6 +63,11 @@ pub struct NodeConfig {
     pub validator: Option<PublicKey>,
     pub mempool: MempoolLimits,
     pub timeouts: Timeouts,
+    /// A block that an operator vouches for. A node that has nothing but the genesis begins with a
+    /// snapshot that this block leads to.
+    pub trusted: Option<TrustedBlock>,
+    /// Every so many blocks the state is kept for others to begin with.
+    pub snapshot_every: u64,
 }
 
 /// Bounds that a genesis gives to the blocks of one chain.
@@ -99,8 +105,14 @@ pub struct Node<A: Application> {
     needed: BTreeMap<BlockRef, bool>,
     sibling: Arc<Sibling>,
     evidence: EvidencePool,
+    /// When the other chain was asked last what we have missed.
+    asked_sibling_ms: u64,
     queries: Queries,
     sync: Sync,
+    snapshot_sync: Option<SnapshotSync<A::Restore>>,
+    /// Heights whose state is kept for peers, the last ones.
+    snapshots: VecDeque<u64>,
+    config: NodeConfig,
     untold: Untold,
     flood: Flood,
     timers: Timers,

@@ -8,6 +8,7 @@ use super::event::Exchange;
 use super::inbox::Inbox;
 use crate::attestation::{Attestation, FinalityProof};
 use crate::light_client::{LightClient, LightClientError};
+use crate::validators::SetFrom;
 use std::sync::{Mutex, MutexGuard};
 
 /// See the module.
@@ -21,6 +22,12 @@ impl Sibling {
     pub(super) fn new(light: LightClient, consumed: u64) -> Self {
         let inbox = Mutex::new(Inbox::new(consumed));
         Self { light, inbox }
+    }
+
+    /// Begins anew with what another state knows.
+    pub(super) fn restart(&self, from: &SetFrom, consumed: u64) {
+        self.light.restart(from);
+        *self.inbox() = Inbox::new(consumed);
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {

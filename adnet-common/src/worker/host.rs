@@ -7,7 +7,7 @@ use crate::consensus::{SignError, SignRequest, Signer, WalEntry};
 use crate::ipc::{LinkError, Remote, Sender};
 use crate::messages::{AttestationMsg, FinalityMsg, QueryMsg, ReplyMsg, ResumeMsg};
 use crate::node::{Exchange, Host};
-use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use crate::store::{CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write};
 use prometheus::IntCounter;
 use std::time::Duration;
 
@@ -94,6 +94,10 @@ impl Host for ChainHost {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.data.sync()
+    }
+
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        self.data.restore(batch)
     }
 
     fn tell_final(&mut self, proof: &FinalityProof) {

@@ -23,7 +23,7 @@ pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
 
     let bytecode = Bytecode::new_legacy(Bytes::from_static(NO_CODE));
     let code = Code::new(bytecode.hash_slow(), bytecode).expect("0xfe is not the empty code");
-    writes.push(leaves::put_code(&code));
+    writes.push(leaves::put_code(&code.hash(), NO_CODE));
     // Nonce 1 and code keep a system account from being pruned as empty (EIP-161), and let
     // Solidity's check that a callee has code pass.
     let system = Account::new(1, U256::ZERO, Some(code), Trie::default());

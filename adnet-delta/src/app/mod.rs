@@ -14,29 +14,36 @@ pub(crate) mod tests;
 
 use crate::attest;
 use crate::evm::RecentHashes;
-use crate::history;
 use crate::rules::Rules;
-use crate::state::{WorldState, leaves};
+use crate::state::{self, DeltaRestore, WorldState, leaves};
 use crate::transaction::{self, DeltaTx};
 use crate::validators;
 use adnet_common::application::{
-    Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
-    TxError, VerifiedTx,
+    Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
+    Proposed, StateProof, TxError, VerifiedTx,
 };
 use adnet_common::attestation::Attestation;
 use adnet_common::chain_id::ChainId;
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
+use adnet_common::ledger::{self, LedgerError};
 use adnet_common::store::{ReadStore, StoreError, Write};
 use adnet_common::supply::DeltaSupply;
 use adnet_common::validators::Validators;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Every so many blocks the state is kept for peers (13 minutes).
+pub const SNAPSHOT_EVERY_BLOCKS: u64 = 256;
 
 /// Delta.
 pub struct DeltaApp {
     rules: Rules,
     committed: Committed,
     view: Arc<DeltaView>,
+    /// States that are kept for peers, by height.
+    snapshots: BTreeMap<u64, WorldState>,
 }
 
 /// The state after a block, and what the next one needs besides.
@@ -80,6 +87,7 @@ impl DeltaApp {
             rules,
             committed,
             view,
+            snapshots: BTreeMap::new(),
         }
     }
 }
@@ -102,6 +110,7 @@ impl Application for DeltaApp {
     type Rules = Rules;
     type Pending = Pending;
     type View = DeltaView;
+    type Restore = DeltaRestore;
 
     fn rules(genesis: &Genesis) -> Rules {
         Rules::new(genesis)
@@ -195,6 +204,32 @@ impl Application for DeltaApp {
         &self.committed.validators
     }
 
+    fn is_proved_guilty(&self, validator: &PublicKey) -> bool {
+        let validators = &self.committed.validators;
+        validators.tombstones.contains_key(validator)
+    }
+
+    /// A version of the state shares all that is unchanged with the others.
+    fn keep_snapshot(&mut self) {
+        let Committed { height, state, .. } = &self.committed;
+        self.snapshots.insert(*height, state.clone());
+        while self.snapshots.len() > KEPT_SNAPSHOTS {
+            self.snapshots.pop_first();
+        }
+    }
+
+    fn piece(
+        &self,
+        store: &dyn ReadStore,
+        height: u64,
+        place: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.snapshots.get(&height) {
+            Some(state) => state::piece(state, store, place),
+            None => Ok(None),
+        }
+    }
+
     fn prove(&self, _store: &dyn ReadStore, key: &[u8]) -> Result<StateProof, StoreError> {
         Ok(proof::prove(&self.view, key))
     }
@@ -202,18 +237,22 @@ impl Application for DeltaApp {
 
 /// The hashes that blocks up to `height` name as their parents.
 fn recent_hashes(store: &dyn ReadStore, height: u64) -> Result<RecentHashes, OpenError> {
-    let mut hashes = RecentHashes::default();
-    for block in height.saturating_sub(255)..=height {
-        let figures = history::figures(store, block).map_err(|error| match error {
-            history::HistoryError::Store(error) => OpenError::Store(error),
-            corrupt => OpenError::Corrupt(corrupt.to_string()),
-        })?;
-        // The genesis block has no parent, and no figures either.
-        if let (Some(figures), Some(parent)) = (figures, block.checked_sub(1)) {
-            hashes = hashes.with(parent, figures.parent);
-        }
-    }
-    Ok(hashes)
+    let first = height.saturating_sub(255);
+    let headers = ledger::headers(store, ChainId::Delta, first, height);
+    let headers = headers.map_err(|error| match error {
+        LedgerError::Store(error) => OpenError::Store(error),
+        corrupt => OpenError::Corrupt(corrupt.to_string()),
+    })?;
+    // The genesis block has no parent.
+    let parents = headers.iter().filter_map(|header| {
+        let parent = header.height.checked_sub(1)?;
+        Some((parent, header.parent))
+    });
+    Ok(
+        parents.fold(RecentHashes::default(), |hashes, (height, hash)| {
+            hashes.with(height, hash)
+        }),
+    )
 }
 
 pub use proof::prove;

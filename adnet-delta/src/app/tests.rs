@@ -9,8 +9,10 @@ mod validators;
 
 use super::*;
 use crate::attest::wei;
+use crate::history;
 use crate::tx::{self, Envelope, Fees, SignedTx};
 use adnet_common::attestation::{OutboundMessage, Payload};
+use adnet_common::block::Header;
 use adnet_common::genesis::dev_delta_secret;
 use adnet_common::keys::{KeyKind, PublicKey, SecretKey};
 use adnet_common::memory_store::MemoryStore;
@@ -131,7 +133,21 @@ impl Chain {
             "execution leaves the committed state"
         );
 
+        let header = Header {
+            chain: ChainId::Delta,
+            genesis: Hash::ZERO,
+            height: context.height,
+            time_ms: context.time_ms,
+            parent: context.parent,
+            proposer: context.proposer,
+            body_root: Hash::ZERO,
+            state_root: executed.state_root,
+            outbox_root: Hash::ZERO,
+            next_validators: Hash::ZERO,
+        };
+        let header = ledger::header_write(ChainId::Delta, &header);
         self.store.apply(&executed.writes);
+        self.store.apply(&[header]);
         self.app.apply(executed.pending);
         self.height = context.height;
         self.root = executed.state_root;

@@ -64,18 +64,20 @@ impl Account {
     }
 
     pub fn slot(&self, slot: &U256) -> U256 {
-        self.storage
-            .get(&slot_path(slot))
-            .copied()
-            .unwrap_or_default()
+        self.slot_at(&slot_path(slot))
     }
 
-    /// Zero removes the slot.
-    pub fn set_slot(&mut self, slot: &U256, value: U256) {
+    /// The slot with this path.
+    pub fn slot_at(&self, path: &B256) -> U256 {
+        self.storage.get(path).copied().unwrap_or_default()
+    }
+
+    /// Sets the slot with this path; zero removes it.
+    pub fn set_slot(&mut self, path: &B256, value: U256) {
         if value.is_zero() {
-            self.storage.remove(&slot_path(slot));
+            self.storage.remove(path);
         } else {
-            self.storage.insert(&slot_path(slot), value);
+            self.storage.insert(path, value);
         }
     }
 
@@ -85,6 +87,10 @@ impl Account {
 
     pub fn clear_storage(&mut self) {
         self.storage = Trie::default();
+    }
+
+    pub fn storage(&self) -> &Trie<U256> {
+        &self.storage
     }
 
     pub fn storage_root(&self) -> B256 {
@@ -107,13 +113,20 @@ impl Account {
     }
 }
 
-fn slot_path(slot: &U256) -> B256 {
+/// Where a slot stands in the storage trie of its account.
+pub fn slot_path(slot: &U256) -> B256 {
     keccak256(slot.to_be_bytes::<32>())
 }
 
 impl Leaf for Account {
     fn encode_leaf(&self, out: &mut Vec<u8>) {
         self.leaf().encode(out);
+    }
+}
+
+impl Leaf for TrieAccount {
+    fn encode_leaf(&self, out: &mut Vec<u8>) {
+        self.encode(out);
     }
 }
 

@@ -1,14 +1,16 @@
 //! The state as it lies in the store: flat leaves, and the way back from them.
 //!
-//! Keys of `Family::DeltaState`: `a` + address → nonce, balance, code hash; `c` + code hash → code
-//! (kept for ever: accounts may share it); `s` + address + slot → value. Numbers are big-endian.
+//! Keys of `Family::DeltaState`: `a` + account → nonce, balance, code hash; `c` + code hash → code
+//! (kept for ever: accounts may share it); `s` + account + slot → value. Accounts and slots are named by
+//! the hashes that are their paths in the tries, so that a state that comes from peers needs nothing
+//! that its root does not prove. Numbers are big-endian.
 
 use super::trie::Trie;
 use super::{Account, Code, WorldState};
 use adnet_common::application::OpenError;
 use adnet_common::codec::{DecodeError, Reader, Writer};
-use adnet_common::store::{Family, ReadStore, Write, scan_all};
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use adnet_common::store::{Family, ReadStore, StoreError, Write, scan_all};
+use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use revm::bytecode::Bytecode;
 use std::collections::BTreeMap;
 
@@ -17,30 +19,47 @@ const ACCOUNT: u8 = b'a';
 const CODE: u8 = b'c';
 const SLOT: u8 = b's';
 
-fn account_key(address: &Address) -> Vec<u8> {
-    [&[ACCOUNT], address.as_slice()].concat()
+fn account_key(path: &B256) -> Vec<u8> {
+    [&[ACCOUNT], path.as_slice()].concat()
 }
 
-fn storage_prefix(address: &Address) -> Vec<u8> {
-    [&[SLOT], address.as_slice()].concat()
+fn storage_prefix(path: &B256) -> Vec<u8> {
+    [&[SLOT], path.as_slice()].concat()
 }
 
-pub fn put_account(address: &Address, account: &Account) -> Write {
+/// What the row of an account holds. Its storage root follows from its slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    pub nonce: u64,
+    pub balance: U256,
+    pub code_hash: B256,
+}
+
+impl AccountRow {
+    pub fn of(account: &Account) -> Self {
+        Self {
+            nonce: account.nonce,
+            balance: account.balance,
+            code_hash: account.code_hash(),
+        }
+    }
+}
+
+pub fn put_account(path: &B256, row: &AccountRow) -> Write {
     let mut w = Writer::with_capacity(72);
-    w.u64(account.nonce)
-        .raw(&account.balance.to_be_bytes::<32>());
-    w.raw(account.code_hash().as_slice());
-    Write::put(FAMILY, account_key(address), w.finish())
+    w.u64(row.nonce).raw(&row.balance.to_be_bytes::<32>());
+    w.raw(row.code_hash.as_slice());
+    Write::put(FAMILY, account_key(path), w.finish())
 }
 
-pub fn delete_account(address: &Address) -> Write {
-    let (family, key) = (FAMILY, account_key(address));
+pub fn delete_account(path: &B256) -> Write {
+    let (family, key) = (FAMILY, account_key(path));
     Write::Delete { family, key }
 }
 
 /// Deletes every slot of an account.
-pub fn delete_storage(address: &Address) -> Write {
-    let from = storage_prefix(address);
+pub fn delete_storage(path: &B256) -> Write {
+    let from = storage_prefix(path);
     // The end is exclusive and slots have 32 bytes: 33 of 0xff lie behind the last.
     let to = [&from[..], &[u8::MAX; 33]].concat();
     Write::DeleteRange {
@@ -50,14 +69,19 @@ pub fn delete_storage(address: &Address) -> Write {
     }
 }
 
-pub fn put_code(code: &Code) -> Write {
-    let key = [&[CODE], code.hash().as_slice()].concat();
-    Write::put(FAMILY, key, code.bytes().to_vec())
+pub fn put_code(hash: &B256, code: &[u8]) -> Write {
+    let key = [&[CODE], hash.as_slice()].concat();
+    Write::put(FAMILY, key, code)
+}
+
+/// The code with this hash.
+pub fn code(store: &dyn ReadStore, hash: &B256) -> Result<Option<Vec<u8>>, StoreError> {
+    store.get(FAMILY, &[&[CODE], hash.as_slice()].concat())
 }
 
 /// Puts a slot, or deletes it where the value is zero.
-pub fn slot_write(address: &Address, slot: &U256, value: U256) -> Write {
-    let key = [&storage_prefix(address)[..], &slot.to_be_bytes::<32>()].concat();
+pub fn slot_write(path: &B256, slot: &B256, value: U256) -> Write {
+    let key = [&storage_prefix(path)[..], slot.as_slice()].concat();
     if value.is_zero() {
         Write::Delete {
             family: FAMILY,
@@ -101,63 +125,57 @@ pub fn load(store: &dyn ReadStore) -> Result<WorldState, OpenError> {
         Ok(())
     })?;
 
-    let mut storages: BTreeMap<Address, Trie<U256>> = BTreeMap::new();
+    let mut storages: BTreeMap<B256, Trie<U256>> = BTreeMap::new();
     scan(store, SLOT, |key, value| {
-        let (address, slot, value) = decode_slot(&key, &value).map_err(|e| corrupt("a slot", e))?;
+        let (path, slot, value) = decode_slot(&key, &value).map_err(|e| corrupt("a slot", e))?;
         if value.is_zero() {
             return Err(corrupt("a slot", "it holds zero"));
         }
-        storages
-            .entry(address)
-            .or_default()
-            .insert(&keccak256(slot), value);
+        storages.entry(path).or_default().insert(&slot, value);
         Ok(())
     })?;
 
     let mut state = WorldState::default();
     scan(store, ACCOUNT, |key, value| {
-        let (address, nonce, balance, hash) =
-            decode_account(&key, &value).map_err(|e| corrupt("an account", e))?;
+        let (path, row) = decode_account(&key, &value).map_err(|e| corrupt("an account", e))?;
+        let hash = row.code_hash;
         let code = match codes.get(&hash) {
             Some(code) => Some(code.clone()),
             None if hash == KECCAK256_EMPTY => None,
             None => return Err(corrupt("an account", format!("code {hash} is missing"))),
         };
-        let storage = storages.remove(&address).unwrap_or_default();
-        state.accounts.insert(
-            &keccak256(address),
-            Account::new(nonce, balance, code, storage),
-        );
+        let storage = storages.remove(&path).unwrap_or_default();
+        let account = Account::new(row.nonce, row.balance, code, storage);
+        state.accounts.insert(&path, account);
         Ok(())
     })?;
     match storages.keys().next() {
-        Some(address) => Err(corrupt(
-            "storage",
-            format!("account {address} does not exist"),
-        )),
+        Some(path) => Err(corrupt("storage", format!("account {path} does not exist"))),
         None => Ok(state),
     }
 }
 
-fn decode_slot(key: &[u8], value: &[u8]) -> Result<(Address, [u8; 32], U256), DecodeError> {
+fn decode_slot(key: &[u8], value: &[u8]) -> Result<(B256, B256, U256), DecodeError> {
     let mut r = Reader::new(&key[1..]);
-    let address = Address::new(r.array("address")?);
-    let slot = r.array("slot")?;
+    let path = B256::new(r.array("account")?);
+    let slot = B256::new(r.array("slot")?);
     r.end()?;
     let mut r = Reader::new(value);
     let value = U256::from_be_bytes(r.array::<32>("slot value")?);
     r.end()?;
-    Ok((address, slot, value))
+    Ok((path, slot, value))
 }
 
-fn decode_account(key: &[u8], value: &[u8]) -> Result<(Address, u64, U256, B256), DecodeError> {
+fn decode_account(key: &[u8], value: &[u8]) -> Result<(B256, AccountRow), DecodeError> {
     let mut r = Reader::new(&key[1..]);
-    let address = Address::new(r.array("address")?);
+    let path = B256::new(r.array("account")?);
     r.end()?;
     let mut r = Reader::new(value);
-    let nonce = r.u64("nonce")?;
-    let balance = U256::from_be_bytes(r.array::<32>("balance")?);
-    let hash = B256::new(r.array("code hash")?);
+    let row = AccountRow {
+        nonce: r.u64("nonce")?,
+        balance: U256::from_be_bytes(r.array::<32>("balance")?),
+        code_hash: B256::new(r.array("code hash")?),
+    };
     r.end()?;
-    Ok((address, nonce, balance, hash))
+    Ok((path, row))
 }

@@ -6,13 +6,19 @@
 
 pub mod account;
 pub mod leaves;
+mod pieces;
+mod restore;
 pub mod trie;
 
 pub use account::{Account, Code};
+pub use pieces::piece;
+pub use restore::DeltaRestore;
 
+use account::slot_path;
 use adnet_common::store::Write;
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use leaves::AccountRow;
 use revm::bytecode::Bytecode;
 use revm::database::BundleState;
 use revm::state::AccountInfo;
@@ -58,18 +64,19 @@ impl WorldState {
 
     /// Sets an account, or removes it if it is empty (EIP-161).
     pub fn set_account(&mut self, address: &Address, account: Account, writes: &mut Vec<Write>) {
+        let path = keccak256(address);
         if account.is_empty() {
-            self.remove_account(address, writes);
+            self.remove_account(&path, writes);
         } else {
-            writes.push(leaves::put_account(address, &account));
-            self.accounts.insert(&keccak256(address), account);
+            writes.push(leaves::put_account(&path, &AccountRow::of(&account)));
+            self.accounts.insert(&path, account);
         }
     }
 
-    fn remove_account(&mut self, address: &Address, writes: &mut Vec<Write>) {
-        writes.push(leaves::delete_account(address));
-        writes.push(leaves::delete_storage(address));
-        self.accounts.remove(&keccak256(address));
+    fn remove_account(&mut self, path: &B256, writes: &mut Vec<Write>) {
+        writes.push(leaves::delete_account(path));
+        writes.push(leaves::delete_storage(path));
+        self.accounts.remove(path);
     }
 
     /// Sets one storage slot of an account that exists.
@@ -87,9 +94,11 @@ impl WorldState {
             .account(address)
             .expect("system accounts exist since genesis");
         let mut account = account.clone();
+        let slot = slot_path(&slot);
         account.set_slot(&slot, value);
-        writes.push(leaves::slot_write(address, &slot, value));
-        self.accounts.insert(&keccak256(address), account);
+        let path = keccak256(address);
+        writes.push(leaves::slot_write(&path, &slot, value));
+        self.accounts.insert(&path, account);
     }
 
     /// Applies what the EVM changed in a block. Writes come in the order of addresses and slots.
@@ -97,43 +106,46 @@ impl WorldState {
         let codes = bundle.contracts;
         let changed: BTreeMap<Address, _> = bundle.state.into_iter().collect();
         for (address, change) in changed {
+            let path = keccak256(address);
             let info = match &change.info {
                 Some(info) if !info.is_empty() => info,
                 _ => {
-                    if self.account(&address).is_some() {
-                        self.remove_account(&address, writes);
+                    if self.accounts.get(&path).is_some() {
+                        self.remove_account(&path, writes);
                     }
                     continue;
                 }
             };
-            let before = self.account(&address).cloned();
+            let before = self.accounts.get(&path).cloned();
             let mut account = before.clone().unwrap_or_default();
             let mut storage_changed = change.was_destroyed() && account.has_storage();
             if storage_changed {
                 account.clear_storage();
-                writes.push(leaves::delete_storage(&address));
+                writes.push(leaves::delete_storage(&path));
             }
             account.nonce = info.nonce;
             account.balance = info.balance;
             if account.code_hash() != info.code_hash {
                 account.code = code_of(info, &codes);
-                writes.extend(account.code.as_ref().map(leaves::put_code));
+                let code = account.code.as_ref();
+                writes.extend(code.map(|code| leaves::put_code(&code.hash(), &code.bytes())));
             }
             let slots: BTreeMap<U256, _> = change.storage.into_iter().collect();
             for (slot, value) in slots {
-                if account.slot(&slot) != value.present_value {
-                    account.set_slot(&slot, value.present_value);
-                    writes.push(leaves::slot_write(&address, &slot, value.present_value));
+                let (slot, value) = (slot_path(&slot), value.present_value);
+                if account.slot_at(&slot) != value {
+                    account.set_slot(&slot, value);
+                    writes.push(leaves::slot_write(&path, &slot, value));
                     storage_changed = true;
                 }
             }
             let fields = |a: &Account| (a.nonce, a.balance, a.code_hash());
             let fields_changed = before.as_ref().map(fields) != Some(fields(&account));
             if fields_changed {
-                writes.push(leaves::put_account(&address, &account));
+                writes.push(leaves::put_account(&path, &AccountRow::of(&account)));
             }
             if fields_changed || storage_changed {
-                self.accounts.insert(&keccak256(address), account);
+                self.accounts.insert(&path, account);
             }
         }
     }

@@ -24,6 +24,25 @@ pub trait Leaf: Clone {
     fn encode_leaf(&self, out: &mut Vec<u8>);
 }
 
+/// A node of a trie with all that is below it.
+pub struct Subtrie<'a, V> {
+    node: &'a Arc<Node<V>>,
+    path: Nibbles,
+}
+
+impl<'a, V: Leaf> Subtrie<'a, V> {
+    /// The node's encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        self.node.encode()
+    }
+
+    /// The leaves in the order of their keys; `None` if they are more than `max`.
+    pub fn leaves(&self, max: usize) -> Option<Vec<(B256, &'a V)>> {
+        let mut found = Vec::new();
+        node::collect(self.node, self.path, max, &mut found).then_some(found)
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Trie<V> {
@@ -85,6 +104,30 @@ impl<V: Leaf> Trie<V> {
         let mut nodes = vec![Bytes::from(root.encode())];
         node::prove(root, &Nibbles::unpack_array(&key.0), &mut nodes);
         nodes
+    }
+
+    /// What is below the node at `path`; `None` if no node begins there.
+    pub fn below(&self, path: &Nibbles) -> Option<Subtrie<'_, V>> {
+        let node = node::at(self.root.as_ref()?, path)?;
+        let path = *path;
+        Some(Subtrie { node, path })
+    }
+
+    /// The encoding of the node that has exactly these leaves below it, where their keys have `depth`
+    /// nibbles in common. `None` without leaves.
+    pub fn encode_below(
+        depth: usize,
+        leaves: impl IntoIterator<Item = (B256, V)>,
+    ) -> Option<Vec<u8>> {
+        let mut root: Option<Arc<Node<V>>> = None;
+        for (key, value) in leaves {
+            let path = Nibbles::unpack_array(&key.0).slice(depth..);
+            match &mut root {
+                None => root = Some(Arc::new(Node::leaf(path, value))),
+                Some(root) => node::insert(root, path, value),
+            }
+        }
+        root.map(|root| root.encode())
     }
 
     /// Calls `each` for every leaf in the order of keys.

@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use adnet_common::{chain_id::ChainId, trusted_block::TrustedBlock};
 use clap::Args;
 
 use super::settings::SettingsArgs;
@@ -21,7 +22,8 @@ use crate::new_node::{self, Join, NewNode, NewNodeError};
   adnet init                                     in ./adnet-data
   adnet init --data-dir ./fast --block-interval 200
   adnet init --alpha-block-interval 5000 --delta-block-interval 1000 --force
-  adnet init --genesis genesis.json --boot enr:-...,enr:-...")]
+  adnet init --genesis genesis.json --boot enr:-...,enr:-...
+  adnet init --genesis genesis.json --boot enr:-... --trust alpha=1200:5f0c... --trust delta=6000:ab31...")]
 pub(super) struct InitCommand {
     /// Milliseconds between blocks, on both chains [default: alpha 15000, delta 3000]
     #[arg(long, value_name = "MS")]
@@ -47,6 +49,11 @@ pub(super) struct InitCommand {
     #[arg(long, value_name = "ENR", value_delimiter = ',', conflicts_with_all = INTERVALS)]
     boot: Vec<String>,
 
+    /// A recent block of the network that you trust, per chain, as CHAIN=HEIGHT:HASH (`adnet status` on
+    /// a trusted node shows them): the node then begins with the state of a recent height
+    #[arg(long, value_name = "BLOCK", value_parser = trusted_block, conflicts_with_all = INTERVALS)]
+    trust: Vec<(ChainId, TrustedBlock)>,
+
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -59,20 +66,33 @@ const INTERVALS: [&str; 4] = [
     "force",
 ];
 
+/// `alpha=1200:5f0c…`
+fn trusted_block(text: &str) -> Result<(ChainId, TrustedBlock), String> {
+    let parts = text.split_once('=');
+    let (chain, block) = parts.ok_or("a trusted block is CHAIN=HEIGHT:HASH")?;
+    let mut chains = ChainId::ALL.into_iter();
+    let chain = chains.find(|known| known.name() == chain.trim());
+    let chain = chain.ok_or("the chain is alpha or delta")?;
+    let block: Result<TrustedBlock, _> = block.parse();
+    Ok((chain, block.map_err(|error| error.to_string())?))
+}
+
 impl InitCommand {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let loaded = match self.settings.sources(Vec::new()).load_for_run() {
             Ok(loaded) => loaded,
             Err(errors) => return Ok(super::config::report(&errors)),
         };
+        let joins = self.genesis.is_some() || !self.boot.is_empty() || !self.trust.is_empty();
         let new = NewNode {
             node: loaded.config.node,
             alpha_block_interval_ms: self.alpha_block_interval.or(self.block_interval),
             delta_block_interval_ms: self.delta_block_interval.or(self.block_interval),
             replace_genesis: self.force,
-            join: (self.genesis.is_some() || !self.boot.is_empty()).then_some(Join {
+            join: joins.then_some(Join {
                 genesis_file: self.genesis,
                 boot_nodes: self.boot,
+                trusted: self.trust.into_iter().collect(),
             }),
         };
         let report = match new_node::create(&new) {

@@ -116,7 +116,8 @@ fn write_chain(out: &mut String, chain: &ChainReport) -> std::fmt::Result {
         )?;
     }
     if let Some(progress) = &chain.progress {
-        writeln!(out, "  block   {}", progress.block_hash)?;
+        // In the form in which other nodes are told to trust it.
+        writeln!(out, "  block   {height}:{}", progress.block_hash)?;
         writeln!(
             out,
             "  waiting {} transactions, {} attestations; {} known final up to {}",

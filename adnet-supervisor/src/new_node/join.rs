@@ -1,6 +1,7 @@
 //! Joining a network that exists: its genesis, and the nodes to begin with.
 
 use adnet_common::{
+    chain_id::ChainId,
     config::{CONFIG_FILE_NAME, NodeConfig, load},
     genesis::Genesis,
 };
@@ -23,11 +24,23 @@ pub(super) fn genesis(join: &Join, node: &NodeConfig) -> Result<Genesis, NewNode
         check_boot_node(record, &genesis.hash().0)?;
     }
     let file = node.data_dir.join(CONFIG_FILE_NAME);
-    if file.exists() && !join.boot_nodes.is_empty() {
+    if file.exists() {
         let loaded = load(&Default::default(), &Default::default(), Some(&file));
-        let there = loaded.map(|loaded| loaded.config.network.boot_nodes);
-        let is_same = there.is_ok_and(|there| there == join.boot_nodes.join(","));
-        if !is_same {
+        let is_same = loaded.is_ok_and(|loaded| {
+            let config = loaded.config;
+            let boot_nodes = join.boot_nodes.join(",");
+            let mut trusted = join.trusted.iter().map(|(chain, block)| {
+                let there = match chain {
+                    ChainId::Alpha => &config.alpha,
+                    ChainId::Delta => &config.delta,
+                };
+                there.trusted_block() == Some(*block)
+            });
+            (boot_nodes.is_empty() || config.network.boot_nodes == boot_nodes)
+                && trusted.all(|is_same| is_same)
+        });
+        let says_nothing = join.boot_nodes.is_empty() && join.trusted.is_empty();
+        if !is_same && !says_nothing {
             return Err(NewNodeError::OtherConfiguration(file));
         }
     }
@@ -40,7 +53,15 @@ pub(super) fn configuration(join: Option<&Join>) -> String {
         None => manual_with(&[("network.private", "true".to_owned())]),
         Some(join) => {
             let records = format!("{:?}", join.boot_nodes.join(","));
-            manual_with(&[("network.boot_nodes", records)])
+            let mut set = vec![("network.boot_nodes", records)];
+            for (chain, block) in &join.trusted {
+                let key = match chain {
+                    ChainId::Alpha => "alpha.trusted_block",
+                    ChainId::Delta => "delta.trusted_block",
+                };
+                set.push((key, format!("\"{block}\"")));
+            }
+            manual_with(&set)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! genesis is complete; a genesis is only replaced while there is no database that began with it.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -11,12 +12,14 @@ use std::{
 };
 
 use adnet_common::{
+    chain_id::ChainId,
     config::{CONFIG_FILE_NAME, NodeConfig},
     genesis::{DEV_ACCOUNTS, Genesis, GenesisError},
     hash::Hash,
     keys::{
         KeyDir, KeyFileError, KeyKind, NODE_KEY_NAME, PublicKey, SecretKey, VALIDATOR_KEY_NAME,
     },
+    trusted_block::TrustedBlock,
 };
 
 mod join;
@@ -46,6 +49,8 @@ pub struct Join {
     pub genesis_file: Option<PathBuf>,
     /// Records of nodes to begin with.
     pub boot_nodes: Vec<String>,
+    /// Blocks that the operator vouches for, to begin with a recent state.
+    pub trusted: BTreeMap<ChainId, TrustedBlock>,
 }
 
 /// What is in the data directory now, and which of it is new.
@@ -108,7 +113,10 @@ pub enum NewNodeError {
     NoGenesisToJoin(PathBuf),
     #[error("{0} is there already, and another genesis than the one given")]
     OtherGenesis(PathBuf),
-    #[error("{0} is there already and keeps what it says; set network.boot_nodes in it by hand")]
+    #[error(
+        "{0} is there already and keeps what it says; set network.boot_nodes, alpha.trusted_block and \
+         delta.trusted_block in it by hand"
+    )]
     OtherConfiguration(PathBuf),
     #[error(transparent)]
     BootNode(#[from] NetworkError),

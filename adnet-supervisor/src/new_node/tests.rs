@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use adnet_common::chain_id::ChainId;
 use adnet_common::config::{self, Config};
+use adnet_common::trusted_block::TrustedBlock;
 
 use super::*;
 
@@ -67,10 +69,13 @@ fn a_node_that_joins_has_the_genesis_and_the_boot_nodes_of_the_network() {
         &Default::default(),
     );
     let boot_nodes = vec![record.expect("a record")];
+    let (height, hash) = (12, made.genesis_hash);
+    let trusted = TrustedBlock { height, hash };
     let join = |genesis_file: &Option<PathBuf>, boot_nodes: &[String]| NewNode {
         join: Some(Join {
             genesis_file: genesis_file.clone(),
             boot_nodes: boot_nodes.to_vec(),
+            trusted: [(ChainId::Delta, trusted)].into(),
         }),
         ..second.clone()
     };
@@ -86,7 +91,10 @@ fn a_node_that_joins_has_the_genesis_and_the_boot_nodes_of_the_network() {
     assert!(create(&joined).is_ok(), "doing it twice changes nothing");
     let file = second.node.data_dir.join(CONFIG_FILE_NAME);
     let loaded = config::load(&Default::default(), &Default::default(), Some(&file));
-    let network = loaded.expect("valid").config.network;
+    let config = loaded.expect("valid").config;
+    assert_eq!(config.alpha.trusted_block(), None);
+    assert_eq!(config.delta.trusted_block(), Some(trusted));
+    let network = config.network;
     assert_eq!(
         (network.boot_nodes, network.private),
         (boot_nodes[0].clone(), false)
@@ -96,6 +104,12 @@ fn a_node_that_joins_has_the_genesis_and_the_boot_nodes_of_the_network() {
         other.is_ok(),
         "without boot nodes there is nothing to change"
     );
+
+    let mut changed = joined.clone();
+    let changes = &mut changed.join.as_mut().expect("it joins").trusted;
+    changes.insert(ChainId::Alpha, trusted);
+    let refused = create(&changed);
+    assert!(matches!(refused, Err(NewNodeError::OtherConfiguration(_))));
 
     // Another network is not joined in the same place.
     let (_other_dir, stranger) = fixture();

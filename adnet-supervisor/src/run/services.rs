@@ -17,12 +17,12 @@ use adnet_common::ipc::{LinkError, Received, Receiver, Sender};
 use adnet_common::keys::PublicKey;
 use adnet_common::messages::{
     AppendMsg, CommitMsg, DoneMsg, Failure, GetMsg, GossipOutMsg, GotMsg, Message, MessageError,
-    MetricsMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, ScanMsg, SignMsg,
-    SignedMsg, SyncMsg, ValidatorsMsg, VerdictMsg,
+    MetricsMsg, NetworkOutMsg, PageMsg, PeerMsg, ProgressMsg, ReadyMsg, RestoreMsg, ScanMsg,
+    SignMsg, SignedMsg, SyncMsg, ValidatorsMsg, VerdictMsg,
 };
 use adnet_common::metrics::{MetricFamilyText, MetricKind};
 use adnet_common::node::{Class, Offence, Topic, Verdict};
-use adnet_common::store::{CommitBatch, Family, ReadStore, Scan, StoreError};
+use adnet_common::store::{CommitBatch, Family, ReadStore, RestoreBatch, Scan, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -104,6 +104,21 @@ impl StoreService {
                     true => self.store.commit(self.chain, &batch),
                     false => self.store.commit_deferred(self.chain, &batch),
                 };
+                self.reply(answers, &self.done(id, done));
+            }
+            RestoreMsg::KIND if self.is_data => {
+                let RestoreMsg {
+                    id,
+                    starts,
+                    writes,
+                    ends,
+                } = RestoreMsg::read(r.payload)?;
+                let batch = RestoreBatch {
+                    starts,
+                    writes,
+                    ends,
+                };
+                let done = self.store.restore(self.chain, &batch);
                 self.reply(answers, &self.done(id, done));
             }
             SyncMsg::KIND if self.is_data => {

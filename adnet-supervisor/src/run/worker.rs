@@ -140,6 +140,11 @@ pub fn run_chain(
                 ttl_ms: config.mempool_ttl_s.saturating_mul(1000),
             },
             timeouts: Timeouts::default(),
+            trusted: config.trusted_block(),
+            snapshot_every: match launch.chain {
+                ChainId::Alpha => adnet_alpha::SNAPSHOT_EVERY_BLOCKS,
+                ChainId::Delta => adnet_delta::SNAPSHOT_EVERY_BLOCKS,
+            },
         },
         listener,
         limits: ApiLimits::from(config),

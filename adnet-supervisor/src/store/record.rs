@@ -9,7 +9,7 @@
 use adnet_common::chain_id::ChainId;
 use adnet_common::codec::{DecodeError, Reader, Writer};
 use adnet_common::hash::Hash;
-use adnet_common::store::{CommitBatch, Write};
+use adnet_common::store::Write;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -91,11 +91,9 @@ pub(super) struct Tip {
 }
 
 impl Tip {
-    pub(super) fn of(batch: &CommitBatch) -> Self {
-        Self {
-            height: batch.height,
-            digest: digest(&batch.writes),
-        }
+    pub(super) fn new(height: u64, writes: &[Write]) -> Self {
+        let digest = digest(writes);
+        Self { height, digest }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

@@ -7,7 +7,9 @@ use super::record::{Tip, tip_key};
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::WalEntry;
 use adnet_common::consensus_keys::wal_writes;
-use adnet_common::store::{CommitBatch, Family, MARK_PREFIX, Part, StoreError, Write};
+use adnet_common::store::{
+    CommitBatch, Family, MARK_PREFIX, Part, RestoreBatch, StoreError, Write, restore_wipe,
+};
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use std::time::Instant;
 
@@ -61,6 +63,45 @@ impl Store {
         synced.map_err(|error| self.failed(&error))
     }
 
+    /// Stores a part of a state that comes from peers instead of blocks; see
+    /// [`RestoreBatch`]. Only the last part is synced, and all before it with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`]: a write that is not `writer`'s, or a chain with blocks beyond its
+    /// genesis; nothing was written. [`StoreError::Failed`]: it may or may not be on the disk.
+    pub fn restore(&self, writer: ChainId, batch: &RestoreBatch) -> Result<(), StoreError> {
+        self.check_alive()?;
+        check_writes(writer, &batch.writes)?;
+        let mut tip = self.tip(writer);
+        let is_allowed = match *tip {
+            Some(Tip { height, .. }) => batch.starts && height == 0,
+            None => true,
+        };
+        if !is_allowed {
+            let family = Family::of(writer, Part::State);
+            let why = "a state is restored only where no block was decided";
+            return Err(StoreError::Forbidden {
+                writer,
+                family,
+                why,
+            });
+        }
+        let meta = self.family(Family::SharedMeta);
+        let mut rocks = WriteBatch::default();
+        if batch.starts {
+            self.add(&mut rocks, &restore_wipe(writer))?;
+            rocks.delete_cf(meta, tip_key(writer));
+        }
+        self.add(&mut rocks, &batch.writes)?;
+        let last = batch.ends.map(|height| Tip::new(height, &batch.writes));
+        if let Some(last) = last {
+            rocks.put_cf(meta, tip_key(writer), last.encode());
+        }
+        self.write(rocks, last.is_some())?;
+        *tip = last;
+        Ok(())
+    }
+
     fn commit_with(
         &self,
         writer: ChainId,
@@ -69,7 +110,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.check_alive()?;
         check_writes(writer, &batch.writes)?;
-        let next = Tip::of(batch);
+        let next = Tip::new(batch.height, &batch.writes);
         let mut tip = self.tip(writer);
         if *tip == Some(next) {
             return Ok(());

@@ -46,6 +46,7 @@ struct Sums {
     deaths: u64,
     settled: u64,
     proved: u64,
+    snapshots: u64,
     replayed: u64,
     recoveries: Vec<adnet_tests::sim::Recovery>,
 }
@@ -56,6 +57,7 @@ impl Sums {
         self.deaths += report.deaths;
         self.settled += report.settled;
         self.proved += report.equivocations;
+        self.snapshots += report.snapshots;
         self.replayed += u64::from(replayed);
         self.recoveries.extend(report.recoveries);
     }
@@ -66,11 +68,13 @@ impl Sums {
             deaths,
             settled,
             proved,
+            snapshots,
             replayed,
             ..
         } = self;
         format!(
-            "{blocks} blocks, {deaths} deaths, {settled} transactions, {proved} equivocations proved, \
+            "{blocks} blocks, {deaths} deaths, {settled} transactions, {proved} validators proved guilty, \
+             {snapshots} snapshots begun with, \
              {replayed} played twice"
         )
     }

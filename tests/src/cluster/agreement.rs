@@ -14,7 +14,7 @@ pub fn height(node: &TestNode, chain: ChainId) -> u64 {
 }
 
 /// Hash and roots of a committed block.
-fn block(api: &Api, chain: ChainId, height: u64) -> Value {
+pub fn block(api: &Api, chain: ChainId, height: u64) -> Value {
     let path = match chain {
         ChainId::Alpha => format!("/v1/block/{height}"),
         ChainId::Delta => format!("/v1/blocks/{height}"),
@@ -30,15 +30,21 @@ fn block(api: &Api, chain: ChainId, height: u64) -> Value {
 /// The same block at each height that all of them have, on both chains.
 pub fn assert_same_blocks(nodes: &[&TestNode]) {
     for chain in ChainId::ALL {
-        let heights = nodes.iter().map(|node| height(node, chain));
-        let common = heights.min().expect("a network has nodes");
-        assert!(common > 0, "{chain} has blocks");
-        for at in 0..=common {
-            let first = block(&nodes[0].api(chain), chain, at);
-            assert!(first[0].is_string(), "{first}");
-            for node in &nodes[1..] {
-                assert_eq!(block(&node.api(chain), chain, at), first, "{chain} at {at}");
-            }
+        assert_same_blocks_from(nodes, chain, 0);
+    }
+}
+
+/// The same block at each height from `first` on that all of them have.
+pub fn assert_same_blocks_from(nodes: &[&TestNode], chain: ChainId, first: u64) {
+    let heights = nodes.iter().map(|node| height(node, chain));
+    let common = heights.min().expect("a network has nodes");
+    assert!(common > first, "{chain} has blocks");
+    for at in first..=common {
+        let expected = block(&nodes[0].api(chain), chain, at);
+        assert!(expected[0].is_string(), "{expected}");
+        for node in &nodes[1..] {
+            let found = block(&node.api(chain), chain, at);
+            assert_eq!(found, expected, "{chain} at {at}");
         }
     }
 }

@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 
 pub const GENESIS_MS: u64 = 1_700_000_000_000;
 const HEIGHTS: u64 = 4;
+const SNAPSHOT_EVERY_BLOCKS: u64 = 2;
 
 /// What one chain has said and stored.
 #[derive(Default)]
@@ -93,6 +94,8 @@ pub fn config(genesis: &Arc<Genesis>, votes: bool) -> NodeConfig {
             ttl_ms: 600_000,
         },
         timeouts: Timeouts::default(),
+        trusted: None,
+        snapshot_every: SNAPSHOT_EVERY_BLOCKS,
     }
 }
 
@@ -110,6 +113,24 @@ fn play() -> History {
         alpha_txs,
         delta_txs,
     }
+}
+
+/// What a peer that knows nothing asks for: all blocks from height 1 on, or the proofs of a snapshot,
+/// the headers below it, and the first piece of it.
+fn questions(chain: ChainId) -> [Vec<u8>; 4] {
+    let snapshot = HEIGHTS / SNAPSHOT_EVERY_BLOCKS * SNAPSHOT_EVERY_BLOCKS;
+    let root: &[u8] = match chain {
+        ChainId::Alpha => &[],
+        ChainId::Delta => &[3],
+    };
+    let (length, count) = ((root.len() as u32).to_be_bytes(), 32u64.to_be_bytes());
+    let pieces = [&[10][..], &snapshot.to_be_bytes(), &1u32.to_be_bytes()];
+    [
+        [&[2][..], &1u64.to_be_bytes(), &count].concat(),
+        [&[6][..], &1u64.to_be_bytes()].concat(),
+        [&[8][..], &HEIGHTS.to_be_bytes(), &count].concat(),
+        [&pieces.concat()[..], &length, root].concat(),
+    ]
 }
 
 /// A few heights of one chain that hears `exchanges` of the other.
@@ -144,13 +165,13 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
         ChainId::Delta => adnet_common::supply::DELTA_SUPPLY_KEY.to_vec(),
     };
     let query = Input::Sibling(Exchange::Query { id: 1, key });
-    // What a peer that knows nothing asks for: all blocks from height 1 on.
-    let request = Input::Network {
+    let asked = questions(A::CHAIN);
+    let asks = |bytes: &Vec<u8>| Input::Network {
         peer: [2; 32],
         class: Class::SyncRequest,
-        bytes: [&[2][..], &1u64.to_be_bytes(), &32u64.to_be_bytes()].concat(),
+        bytes: bytes.clone(),
     };
-    for input in [query, request] {
+    for input in std::iter::once(query).chain(asked.iter().map(asks)) {
         let stepped = node.step(now_ms, input, &mut host, &mut outputs);
         stepped.expect("a node goes on");
     }
@@ -171,6 +192,8 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             | Output::Committed { .. } => {}
         }
     }
+    let asked = asked.into_iter().map(|bytes| (Class::SyncRequest, bytes));
+    chain.network.extend(asked);
     // What peers ask that a node which is alone never does.
     let hash = node.tip().hash();
     for bytes in [

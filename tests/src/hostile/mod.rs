@@ -11,6 +11,7 @@ mod history;
 mod links;
 mod mutation;
 mod network;
+mod pieces;
 mod text;
 
 pub use history::{History, history};
@@ -54,6 +55,7 @@ pub fn decoders() -> Vec<Decoder> {
     all.extend(links::decoders());
     all.extend(text::decoders());
     all.extend(network::decoders());
+    all.extend(pieces::decoders());
     all
 }
 

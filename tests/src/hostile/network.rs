@@ -13,7 +13,9 @@ use adnet_common::genesis::Genesis;
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::messages::{AttestationMsg, FinalityMsg, Message, ReplyMsg};
 use adnet_common::node::{Class, Exchange, Host, Input, Node, Output, Topic};
-use adnet_common::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use adnet_common::store::{
+    CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write, restore_wipe,
+};
 use adnet_delta::DeltaApp;
 use ed25519_consensus::SigningKey;
 use std::cell::RefCell;
@@ -74,6 +76,14 @@ impl Signer for MemoryHost {
 
 impl Host for MemoryHost {
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        self.store.apply(&batch.writes);
+        Ok(())
+    }
+
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        if batch.starts {
+            self.store.apply(&restore_wipe(self.chain));
+        }
         self.store.apply(&batch.writes);
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::simulation::{Event, GENESIS_MS, Place, Simulation};
 use super::trouble::Absence;
 use adnet_alpha::AlphaApp;
 use adnet_common::chain_id::ChainId;
+use adnet_common::trusted_block::TrustedBlock;
 use adnet_delta::DeltaApp;
 
 /// How long a machine is away.
@@ -76,12 +77,18 @@ impl Simulation {
                 }
                 Absence::Killed if outage.from_ms == at_ms => self.kill(machine),
                 Absence::Killed if outage.to_ms == at_ms => {
-                    self.machines[machine].is_down = false;
-                    for chain in self.scenario.chains() {
-                        self.later(1, Place { machine, chain }, Event::Restart);
-                    }
+                    self.rise(machine);
                 }
-                Absence::Paused | Absence::Killed => {}
+                Absence::New if outage.to_ms == at_ms => {
+                    for chain in self.scenario.chains() {
+                        let trusted = self.some_block(chain);
+                        self.machines[machine]
+                            .trusted
+                            .extend(trusted.map(|t| (chain, t)));
+                    }
+                    self.rise(machine);
+                }
+                Absence::Paused | Absence::Killed | Absence::New => {}
             }
         }
         self.oracle.record(b"a turn");
@@ -111,6 +118,24 @@ impl Simulation {
         let cut_off = |m: &usize| !self.scenario.can_decide(*m, at_ms);
         let cut_off: Vec<usize> = (0..self.machines.len()).filter(cut_off).collect();
         self.oracle.forbid(&cut_off);
+    }
+
+    /// Both chains of a machine start.
+    fn rise(&mut self, machine: usize) {
+        self.machines[machine].is_down = false;
+        for chain in self.scenario.chains() {
+            self.later(1, Place { machine, chain }, Event::Restart);
+        }
+    }
+
+    /// A block that somebody has decided.
+    fn some_block(&mut self, chain: ChainId) -> Option<TrustedBlock> {
+        let height = match self.oracle.height(chain) {
+            0 => return None,
+            decided => 1 + self.random.below(decided),
+        };
+        let hash = self.oracle.decided.get(&(chain, height))?.hash;
+        Some(TrustedBlock { height, hash })
     }
 
     fn kill(&mut self, machine: usize) {

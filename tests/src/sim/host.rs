@@ -16,7 +16,8 @@ use adnet_common::consensus_keys::{mark_key, mark_range, mark_slot, wal_writes};
 use adnet_common::ledger;
 use adnet_common::node::{Exchange, Host};
 use adnet_common::store::{
-    CommitBatch, Family, Page, Part, ReadStore, Scan, StoreError, Write, scan_all,
+    CommitBatch, Family, Page, Part, ReadStore, RestoreBatch, Scan, StoreError, Write,
+    restore_wipe, scan_all,
 };
 use ed25519_consensus::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -217,6 +218,22 @@ impl Host for ChainHost<'_> {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.write(Vec::new(), true)
+    }
+
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        self.check(&batch.writes)?;
+        let tip = ledger::tip_height(self, self.chain)
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        if tip.is_some_and(|height| !batch.starts || height > 0) {
+            let why = "a state is restored only where no block was decided";
+            return Err(StoreError::Failed(why.into()));
+        }
+        let mut writes = match batch.starts {
+            true => restore_wipe(self.chain),
+            false => Vec::new(),
+        };
+        writes.extend(batch.writes);
+        self.write(writes, batch.ends.is_some())
     }
 
     fn tell_final(&mut self, proof: &FinalityProof) {

@@ -31,16 +31,19 @@ pub enum Family {
     Decimated,
     /// A validator that is two, with cuts between its machines.
     Twinned,
+    /// One machine comes late, and begins with a snapshot.
+    Joined,
 }
 
 impl Family {
-    pub const ALL: [Family; 6] = [
+    pub const ALL: [Family; 7] = [
         Family::Troubled,
         Family::Halved,
         Family::Isolated,
         Family::Torn,
         Family::Decimated,
         Family::Twinned,
+        Family::Joined,
     ];
 
     pub fn of(self, seed: u64) -> Scenario {
@@ -51,6 +54,7 @@ impl Family {
             Family::Torn => Scenario::torn(seed),
             Family::Decimated => Scenario::decimated(seed),
             Family::Twinned => Scenario::twinned(seed),
+            Family::Joined => Scenario::joined(seed),
         }
     }
 }
@@ -98,6 +102,22 @@ impl Knobs {
             2 => Shape::Split(self.side(machines, 1)),
             _ => Shape::Split(self.side(machines, machines / 2)),
         }
+    }
+
+    /// A machine that is not there from the beginning, if there is one to whom nothing else happens.
+    fn late(&mut self, scenario: &mut Scenario) {
+        let machine = self.machine(scenario.machines());
+        let mut outages = scenario.outages.iter();
+        if outages.any(|o| o.machine == machine) || scenario.is_byzantine(machine) {
+            return;
+        }
+        let half_ms = scenario.busy_ms / 2;
+        scenario.outages.push(Outage {
+            machine,
+            from_ms: 0,
+            to_ms: half_ms + self.0.below(half_ms),
+            absence: Absence::New,
+        });
     }
 
     /// Delays, slow links, wrong clocks and slow disks.
@@ -156,6 +176,28 @@ impl Scenario {
                 absence: [Absence::Killed, Absence::Paused][knobs.0.below(2) as usize],
             });
         }
+        if knobs.0.chance(25) {
+            knobs.late(&mut scenario);
+        }
+        scenario
+    }
+
+    /// Four or seven validators, of which one comes late, in a network with some losses and deaths.
+    pub fn joined(seed: u64) -> Self {
+        let mut knobs = Knobs::of(seed ^ 4 << 32);
+        let mut scenario = Self {
+            validators: if seed.is_multiple_of(3) { 7 } else { 4 },
+            doubled_percent: knobs.up_to(5),
+            lost_percent: knobs.up_to(8),
+            sync_max_ms: knobs.up_to(20),
+            ..Self::alone(seed, 90_000)
+        };
+        knobs.slow(&mut scenario);
+        if knobs.0.chance(50) {
+            let within_ops = 100 + knobs.0.below(400);
+            scenario.crashes = Crashes::Often { within_ops };
+        }
+        knobs.late(&mut scenario);
         scenario
     }
 

@@ -48,6 +48,8 @@ pub struct Report {
     pub deaths: u64,
     /// Proofs in blocks that a validator has signed twice, over both chains.
     pub equivocations: u64,
+    /// Chains of machines that came late and began with a snapshot.
+    pub snapshots: u64,
     /// Transactions that were accepted and are in a block.
     pub settled: u64,
     /// How the chains went on whenever a cut or an outage had ended.

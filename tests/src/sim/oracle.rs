@@ -2,14 +2,14 @@
 //!
 //! One block per height on all machines; a machine never falls back behind what it has told the
 //! world; no two messages for one sign slot; a transaction is in one block at most; both supply
-//! equations hold at every block; evidence in blocks is against the equivocator alone, and once for
-//! each of its slots; and at the end nothing is left between the chains.
+//! equations hold at every block; evidence in blocks is against equivocators alone, and once against
+//! each; and at the end nothing is left between the chains.
 
 use super::chain::Leaf;
 use super::liveness::Liveness;
-use adnet_common::block::Block;
+use adnet_common::block::{Block, Header};
 use adnet_common::chain_id::ChainId;
-use adnet_common::consensus::{Equivocation, EquivocationSlot, RefusedWhy, SignRequest, SignSlot};
+use adnet_common::consensus::{Equivocation, RefusedWhy, SignRequest, SignSlot};
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
 use adnet_common::supply::{AlphaSupply, DeltaSupply, SupplyReport};
@@ -40,10 +40,12 @@ pub(super) struct Oracle {
     pub decided: BTreeMap<(ChainId, u64), Decided>,
     /// Height that each machine has shown.
     shown: BTreeMap<(usize, ChainId), u64>,
+    /// Chains of machines that began with a snapshot.
+    pub snapshots: BTreeSet<(usize, ChainId)>,
     /// The validators that sign twice.
     guilty: Vec<PublicKey>,
     /// What blocks prove against them, and where.
-    pub proved: BTreeMap<(ChainId, EquivocationSlot), u64>,
+    pub proved: BTreeMap<(ChainId, PublicKey), u64>,
     signatures: BTreeMap<(usize, ChainId, SignSlot), Vec<u8>>,
     /// Transactions by their bytes, and where they are.
     included: BTreeMap<Vec<u8>, (ChainId, u64)>,
@@ -145,12 +147,26 @@ impl Oracle {
             if !self.guilty.contains(&slot.validator) {
                 self.violated(format!("{chain} block {height} accuses an honest {slot:?}"));
             }
-            if let Some(before) = self.proved.insert((chain, slot), height) {
+            let guilty = slot.validator;
+            if let Some(before) = self.proved.insert((chain, guilty), height) {
                 self.violated(format!(
-                    "blocks {before} and {height} of {chain} prove the same {slot:?}"
+                    "blocks {before} and {height} of {chain} prove the guilt of {guilty}"
                 ));
             }
         }
+    }
+
+    /// A machine has the header of a block that it has not executed itself.
+    pub fn has_header(&mut self, machine: usize, chain: ChainId, header: &Header) {
+        let (height, hash) = (header.height, header.hash());
+        let decided = self.decided.get(&(chain, height)).map(|d| d.hash);
+        if decided != Some(hash) {
+            self.violated(format!(
+                "machine {machine} has header {hash} of {chain} at height {height}, decided was {decided:?}"
+            ));
+        }
+        self.shown.insert((machine, chain), height);
+        self.snapshots.insert((machine, chain));
     }
 
     /// A machine opened a chain with its tip at `height`.

@@ -3,7 +3,7 @@
 
 use super::disk::Honesty;
 use super::host::Crash;
-use super::trouble::{Cut, Outage, Wires};
+use super::trouble::{Absence, Cut, Outage, Wires};
 use adnet_common::chain_id::ChainId;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,12 @@ impl Scenario {
     /// Whether the validator of this machine signs twice, by itself or by its twin.
     pub fn is_byzantine(&self, machine: usize) -> bool {
         self.equivocator == Some(self.validator_of(machine)) || self.has_twin(machine)
+    }
+
+    /// Whether this machine is not there from the beginning.
+    pub fn comes_late(&self, machine: usize) -> bool {
+        let mut outages = self.outages.iter();
+        outages.any(|o| o.machine == machine && o.absence == Absence::New)
     }
 
     /// How long a message is on its way at most, and what it causes waits for a disk.

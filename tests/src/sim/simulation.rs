@@ -19,6 +19,7 @@ use adnet_common::keys::{KeyKind, SecretKey};
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
+use adnet_common::trusted_block::TrustedBlock;
 use adnet_delta::DeltaApp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub(super) struct Place {
     pub chain: ChainId,
 }
 
+/// Often enough that Alpha, with its few blocks in a run, has snapshots.
+const SNAPSHOT_EVERY_BLOCKS: u64 = 3;
+
 pub(super) struct Machine {
     pub key: ed25519_consensus::SigningKey,
     pub config: NodeConfig,
@@ -71,8 +75,10 @@ pub(super) struct Machine {
     pub behind_ms: u64,
     /// Until when each chain waits for the disk or sleeps.
     pub busy_until_ms: BTreeMap<ChainId, u64>,
-    /// It was killed, and nothing starts on it.
+    /// It was killed or is not there yet, and nothing starts on it.
     pub is_down: bool,
+    /// The blocks with which it begins, if it comes late.
+    pub trusted: BTreeMap<ChainId, TrustedBlock>,
     /// It has stopped for good, as only a machine may whose validator is two.
     pub is_lost: bool,
 }
@@ -130,6 +136,8 @@ impl Simulation {
                         ttl_ms: 600_000,
                     },
                     timeouts: Timeouts::default(),
+                    trusted: None,
+                    snapshot_every: SNAPSHOT_EVERY_BLOCKS,
                 },
                 disk: Disk::default(),
                 gate: Gate::default(),
@@ -139,7 +147,8 @@ impl Simulation {
                     most => random.below(2 * most + 1),
                 },
                 busy_until_ms: BTreeMap::new(),
-                is_down: false,
+                is_down: scenario.comes_late(index),
+                trusted: BTreeMap::new(),
                 is_lost: false,
             }
         };
@@ -209,6 +218,7 @@ impl Simulation {
             ops: self.machines[0].gate.ops,
             deaths: self.deaths,
             equivocations: self.oracle.proved.len() as u64,
+            snapshots: self.oracle.snapshots.len() as u64,
             recoveries: self.oracle.liveness.recoveries,
             settled: self.settled,
             locked_units: crossed(ChainId::Alpha),

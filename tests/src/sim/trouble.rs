@@ -49,6 +49,8 @@ pub enum Absence {
     Killed,
     /// It does nothing, and then goes on where it was, with the clock of that time gone by.
     Paused,
+    /// It was never there before, and begins with a snapshot that a recent block leads to.
+    New,
 }
 
 /// A machine that is away for a while.

@@ -23,8 +23,7 @@ impl Simulation {
 
     /// Whoever is proved guilty is tombstoned everywhere, nobody else is, and all agree on the rest.
     pub(super) fn validators_are_settled(&self) -> bool {
-        let proved: BTreeSet<PublicKey> =
-            self.oracle.proved.keys().map(|k| k.1.validator).collect();
+        let proved: BTreeSet<PublicKey> = self.oracle.proved.keys().map(|k| k.1).collect();
         let Some(all) = self.validators() else {
             return false;
         };

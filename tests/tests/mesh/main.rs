@@ -4,4 +4,5 @@
 
 mod flooding;
 mod range_sync;
+mod snapshot;
 mod world;

@@ -10,7 +10,10 @@ use adnet_common::keys::{KeyKind, PublicKey, SecretKey};
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::{Class, Host, Input, Node, NodeConfig, Offence, Output, Peer};
-use adnet_common::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use adnet_common::store::{
+    CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write, restore_wipe,
+};
+use adnet_common::trusted_block::TrustedBlock;
 use ed25519_consensus::SigningKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +79,14 @@ impl Host for MemoryHost {
         Ok(())
     }
 
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        if batch.starts {
+            self.store.apply(&restore_wipe(self.domain.chain));
+        }
+        self.store.apply(&batch.writes);
+        Ok(())
+    }
+
     fn tell_final(&mut self, _: &FinalityProof) {}
 
     fn tell_messages(&mut self, _: &[Attestation]) {}
@@ -98,6 +109,9 @@ pub struct World<A: Application> {
     /// The validator keys.
     pub keys: Vec<PublicKey>,
     configs: Vec<NodeConfig>,
+    /// Why nodes have stopped, and who may.
+    faults: Vec<Option<String>>,
+    may_stop: Option<usize>,
     links: BTreeSet<(usize, usize)>,
     queue: BTreeMap<(u64, u64), Passing>,
     queued: u64,
@@ -149,6 +163,8 @@ impl<A: Application> World<A> {
                 ttl_ms: 600_000,
             },
             timeouts: Timeouts::default(),
+            trusted: None,
+            snapshot_every: 8,
         };
         let pairs = (0..validators).flat_map(|a| (0..validators).map(move |b| (a, b)));
         Self {
@@ -159,6 +175,8 @@ impl<A: Application> World<A> {
             passed: Vec::new(),
             blamed: Vec::new(),
             configs: public.iter().map(config).collect(),
+            faults: vec![None; validators],
+            may_stop: None,
             keys: public,
             links: pairs.filter(|(a, b)| a != b).collect(),
             queue: BTreeMap::new(),
@@ -174,10 +192,36 @@ impl<A: Application> World<A> {
             .collect();
     }
 
+    /// Makes a node that is not started yet begin with a snapshot that this block leads to.
+    pub fn trust(&mut self, index: usize, trusted: TrustedBlock) {
+        self.configs[index].trusted = Some(trusted);
+    }
+
+    /// Ends a node's life and begins the next on the same store.
+    pub fn restart(&mut self, index: usize) {
+        self.nodes[index] = None;
+        self.start(index);
+    }
+
     pub fn start(&mut self, index: usize) {
+        self.try_start(index).expect("a sound store opens");
+    }
+
+    /// Starts a node, or says why it does not.
+    pub fn try_start(&mut self, index: usize) -> Result<(), String> {
         let config = self.configs[index].clone();
         let node = Node::open(config, self.now_ms, &mut self.hosts[index]);
-        self.nodes[index] = Some(node.expect("a sound store opens"));
+        self.nodes[index] = Some(node.map_err(|fault| fault.to_string())?);
+        self.faults[index] = None;
+        Ok(())
+    }
+
+    /// Lets time pass until a node stops, and says why.
+    pub fn run_to_fault(&mut self, index: usize, for_ms: u64) -> Option<String> {
+        self.may_stop = Some(index);
+        self.run_until(for_ms, |world| world.faults[index].is_some());
+        self.may_stop = None;
+        self.faults[index].clone()
     }
 
     pub fn height(&self, index: usize) -> u64 {
@@ -233,6 +277,13 @@ impl<A: Application> World<A> {
         };
         let mut outputs = Vec::new();
         let stepped = node.step(self.now_ms, input, &mut self.hosts[index], &mut outputs);
+        if let (Err(fault), Some(stops)) = (&stepped, self.may_stop)
+            && stops == index
+        {
+            self.faults[index] = Some(fault.to_string());
+            self.nodes[index] = None;
+            return;
+        }
         stepped.expect("a node goes on");
         for output in outputs {
             match output {

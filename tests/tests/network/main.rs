@@ -6,6 +6,7 @@ mod flood;
 mod joining;
 mod line;
 mod sentries;
+mod snapshot;
 mod testnet;
 
 use std::{

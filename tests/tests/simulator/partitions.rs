@@ -88,3 +88,12 @@ fn a_validator_that_is_two_and_cuts_between_them_fork_nothing_and_it_is_proved()
     assert!(proved > 12, "blocks of {proved} runs hold the evidence");
     recovered(Family::Twinned, &runs, 24);
 }
+
+#[test]
+fn a_machine_that_comes_late_begins_with_a_snapshot_and_is_like_the_others() {
+    let runs = all_held(Family::Joined, 0..60);
+    let snapshots: u64 = runs.iter().map(|(_, report)| report.snapshots).sum();
+    let deaths: u64 = runs.iter().map(|(_, report)| report.deaths).sum();
+    println!("joined: {snapshots} of 120 chains began with a snapshot, {deaths} deaths");
+    assert!(snapshots > 80, "{snapshots} of 120");
+}

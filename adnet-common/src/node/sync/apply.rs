@@ -17,6 +17,9 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
+        if self.is_restoring() {
+            return self.drive_snapshot(now_ms, host, outputs);
+        }
         let wanted = self.tip.height + 1;
         if let Some(fetched) = self.sync.fetched.take(wanted) {
             if self.open == Some(wanted) {
@@ -116,7 +119,7 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> bool {
         self.ask_for_blocks(now_ms, outputs);
-        let is_held = self.sync.mode.holds();
+        let is_held = self.sync.mode.holds() || self.is_restoring();
         if is_held {
             let at_ms = now_ms.saturating_add(HOLD_STEP_MS);
             self.timers.set(at_ms, Timer::Open(height));

@@ -17,6 +17,7 @@ mod mode;
 mod peers;
 mod plan;
 mod serve;
+mod snapshot;
 
 use super::event::{Class, Offence, Peer};
 use super::timers::Timer;
@@ -30,6 +31,7 @@ use message::Message;
 use mode::Mode;
 use peers::{Asked, Peers};
 use serve::Serving;
+pub(super) use snapshot::SnapshotSync;
 use std::collections::BTreeSet;
 
 /// How often peers are told our height; at first more often, because links come up one by one.
@@ -156,6 +158,10 @@ impl<A: Application> Node<A> {
             Ok(Message::Request { from, count }) => {
                 self.serve(now_ms, peer, from, count, host, outputs)
             }
+            Ok(Message::Response { blocks, .. }) if self.is_restoring() => {
+                self.on_snapshot_block(peer, &blocks);
+                self.drive_snapshot(now_ms, host, outputs)
+            }
             Ok(Message::Response { from, blocks }) => {
                 self.on_range(now_ms, peer, from, &blocks, outputs);
                 self.feed_fetched(now_ms, host, outputs)
@@ -167,6 +173,29 @@ impl<A: Application> Node<A> {
             Ok(Message::Prune { authors }) => {
                 self.on_prune(now_ms, peer, authors);
                 Ok(())
+            }
+            Ok(Message::WantProofs(from)) => self.serve_proofs(now_ms, peer, from, host, outputs),
+            Ok(Message::WantHistory { top, count }) => {
+                self.serve_history(now_ms, peer, top, count, host, outputs)
+            }
+            Ok(Message::WantPieces { height, places }) => {
+                self.serve_pieces(now_ms, peer, height, places, host, outputs)
+            }
+            Ok(Message::Proofs {
+                from,
+                snapshot,
+                proofs,
+            }) => {
+                self.on_proofs(now_ms, peer, from, snapshot, &proofs, outputs);
+                self.drive_snapshot(now_ms, host, outputs)
+            }
+            Ok(Message::History { top, links }) => {
+                self.on_history(now_ms, peer, top, links, host, outputs)?;
+                self.drive_snapshot(now_ms, host, outputs)
+            }
+            Ok(Message::Pieces { height, pieces }) => {
+                self.on_pieces(now_ms, peer, height, pieces, host, outputs)?;
+                self.drive_snapshot(now_ms, host, outputs)
             }
             Err(_) => {
                 self.blame(now_ms, peer, Offence::Garbage, outputs);
@@ -237,11 +266,10 @@ impl<A: Application> Node<A> {
 
     /// Asks peers for what is missing, as many at a time as there are.
     pub(super) fn ask_for_blocks(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
-        for peer in self.sync.peers.expire(now_ms) {
-            self.sync.figures.timeouts += 1;
-            let offence = Offence::Silence;
-            outputs.push(Output::Distrust { peer, offence });
+        if self.is_restoring() {
+            return self.ask_for_snapshot(now_ms, outputs);
         }
+        self.expire_requests(now_ms, outputs);
         let tip = self.tip.height;
         let best = self.sync.peers.best_height(now_ms);
         self.sync.figures.best_height = best;
@@ -286,6 +314,17 @@ impl<A: Application> Node<A> {
         if let Some(next_ms) = self.sync.peers.next_ms(now_ms) {
             self.wake_sync(now_ms, next_ms);
         }
+    }
+
+    /// Forgets requests that were not answered in time. Returns who was asked.
+    fn expire_requests(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) -> Vec<Peer> {
+        let silent = self.sync.peers.expire(now_ms);
+        self.sync.figures.timeouts += silent.len() as u64;
+        outputs.extend(silent.iter().map(|peer| Output::Distrust {
+            peer: *peer,
+            offence: Offence::Silence,
+        }));
+        silent
     }
 
     /// Whether consensus is left a moment to come to the one block that we lack by itself.

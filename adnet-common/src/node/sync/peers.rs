@@ -172,6 +172,13 @@ impl Peers {
         asked.take_if(|asked| asked.from == from)
     }
 
+    /// The peer has answered what it was asked for.
+    pub fn take_any(&mut self, peer: &Peer) {
+        if let Some(record) = self.0.get_mut(peer) {
+            record.asked = None;
+        }
+    }
+
     /// The peer has sent blocks in time.
     pub fn answered(&mut self, peer: &Peer) {
         if let Some(record) = self.0.get_mut(peer) {

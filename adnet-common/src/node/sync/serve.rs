@@ -46,6 +46,25 @@ impl<A: Application> Node<A> {
         share == Share::Granted
     }
 
+    /// Whether the peer may be given an answer that takes reading, and takes it off its share.
+    pub(super) fn may_serve(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        outputs: &mut Vec<Output<A>>,
+    ) -> bool {
+        let serving = &mut self.sync.serving;
+        let is_left = serving.ranges.has_any(now_ms) && serving.kib.has_any(now_ms);
+        self.has_share(now_ms, peer, outputs) && is_left
+    }
+
+    /// Takes an answer off what all peers together may have.
+    pub(super) fn served(&mut self, bytes: usize) {
+        let serving = &mut self.sync.serving;
+        serving.ranges.take(1);
+        serving.kib.take((bytes as u64).div_ceil(1 << 10));
+    }
+
     /// The body of a block that is proposed.
     pub(super) fn serve_wanted(
         &mut self,
@@ -88,9 +107,7 @@ impl<A: Application> Node<A> {
             });
             blocks.truncate(fits.unwrap_or(blocks.len()).max(1));
             let sent: usize = blocks.iter().map(Vec::len).sum();
-            let serving = &mut self.sync.serving;
-            serving.ranges.take(1);
-            serving.kib.take((sent as u64).div_ceil(1 << 10));
+            self.served(sent);
             self.sync.figures.blocks_served += blocks.len() as u64;
         }
         outputs.push(Output::Send {

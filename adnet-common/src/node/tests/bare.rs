@@ -1,8 +1,8 @@
 //! A chain without transactions, whose set changes as a test says, and what its nodes stand on.
 
 use crate::application::{
-    Admission, Application, BlockContext, Executed, InvalidBlock, OpenError, Proposed, StateProof,
-    TxError, VerifiedTx,
+    Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
+    Proposed, StateProof, TxError, VerifiedTx,
 };
 use crate::attestation::{Attestation, FinalityProof, OutboundMessage};
 use crate::chain_id::ChainId;
@@ -14,12 +14,16 @@ use crate::consensus::{
 use crate::consensus_keys::wal_writes;
 use crate::genesis::{Genesis, GenesisValidator};
 use crate::hash::Hash;
+use crate::keys::PublicKey;
 use crate::memory_store::MemoryStore;
 use crate::mempool::MempoolLimits;
 use crate::node::{Host, Input, Node, NodeConfig, NodeFault, Output};
-use crate::store::{CommitBatch, Family, Page, ReadStore, Scan, StoreError, Write};
+use crate::restore::{BadPiece, Restore};
+use crate::store::{
+    CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write, restore_wipe,
+};
 use crate::validators::{SetFrom, Validators};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub const GENESIS_MS: u64 = 1_700_000_000_000;
@@ -42,19 +46,71 @@ pub struct Bare<P> {
     height: u64,
     sent: u64,
     validators: Arc<Validators>,
+    /// States that are kept for peers: as the two pieces that they consist of.
+    snapshots: BTreeMap<u64, [Vec<u8>; 2]>,
     plan: std::marker::PhantomData<P>,
+}
+
+/// A state that comes from peers. Each of its two leaves is a piece.
+pub struct BareRestore {
+    root: Hash,
+    missing: Vec<Vec<u8>>,
+    taken: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+const PLACES: [&[u8]; 2] = [b"own", b"sent"];
+
+impl Restore for BareRestore {
+    fn new(_: u64, root: Hash) -> Self {
+        let (missing, taken) = (PLACES.map(<[u8]>::to_vec).to_vec(), BTreeMap::new());
+        Self {
+            root,
+            missing,
+            taken,
+        }
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = &[u8]> {
+        self.missing.iter().map(Vec::as_slice)
+    }
+
+    /// A piece comes with the digest of the other one, so that it leads to the root by itself.
+    fn take(&mut self, place: &[u8], piece: &[u8]) -> Result<Vec<Write>, BadPiece> {
+        let (other, value) = piece
+            .split_at_checked(32)
+            .ok_or_else(|| BadPiece::new("short"))?;
+        let own = Hash::of("bare leaf", &[place, value]);
+        let both = match place == PLACES[0] {
+            true => [&own.0[..], other],
+            false => [other, &own.0[..]],
+        };
+        if Hash::of("bare", &both) != self.root {
+            return Err(BadPiece::new("it does not lead to the root"));
+        }
+        self.missing.retain(|missing| missing != place);
+        self.taken.insert(place.to_vec(), value.to_vec());
+        Ok(vec![Write::put(FAMILY, place, value)])
+    }
+
+    fn finish(self) -> Vec<Write> {
+        assert!(self.missing.is_empty(), "the state is complete");
+        Vec::new()
+    }
 }
 
 const FAMILY: Family = Family::DeltaState;
 
 fn state(sent: u64, own: &SetFrom) -> (Hash, Vec<Write>) {
-    let bytes = own.encode();
-    let root = Hash::of("bare", &[&sent.to_be_bytes(), &bytes]);
-    let writes = vec![
-        Write::put(FAMILY, *b"own", bytes),
-        Write::put(FAMILY, *b"sent", sent.to_be_bytes()),
-    ];
-    (root, writes)
+    let values = [own.encode(), sent.to_be_bytes().to_vec()];
+    let [own_leaf, sent_leaf] = leaf_hashes(&values);
+    let root = Hash::of("bare", &[&own_leaf.0, &sent_leaf.0]);
+    let writes = PLACES.into_iter().zip(values);
+    let writes = writes.map(|(place, value)| Write::put(FAMILY, place, value));
+    (root, writes.collect())
+}
+
+fn leaf_hashes(values: &[Vec<u8>; 2]) -> [Hash; 2] {
+    [0, 1].map(|i| Hash::of("bare leaf", &[PLACES[i], &values[i]]))
 }
 
 impl<P: Plan> Bare<P> {
@@ -88,6 +144,7 @@ impl<P: Plan> Application for Bare<P> {
     type Rules = ();
     type Pending = (u64, Arc<Validators>);
     type View = ();
+    type Restore = BareRestore;
 
     fn rules(_: &Genesis) {}
 
@@ -120,6 +177,7 @@ impl<P: Plan> Application for Bare<P> {
             height,
             sent,
             validators,
+            snapshots: BTreeMap::new(),
             plan: std::marker::PhantomData,
         })
     }
@@ -174,6 +232,39 @@ impl<P: Plan> Application for Bare<P> {
 
     fn validators(&self) -> &Arc<Validators> {
         &self.validators
+    }
+
+    fn is_proved_guilty(&self, validator: &PublicKey) -> bool {
+        self.validators.tombstones.contains_key(validator)
+    }
+
+    fn keep_snapshot(&mut self) {
+        let values = [
+            self.validators.own.encode(),
+            self.sent.to_be_bytes().to_vec(),
+        ];
+        self.snapshots.insert(self.height, values);
+        while self.snapshots.len() > KEPT_SNAPSHOTS {
+            self.snapshots.pop_first();
+        }
+    }
+
+    fn piece(
+        &self,
+        _: &dyn ReadStore,
+        height: u64,
+        place: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let index = PLACES.iter().position(|known| *known == place);
+        let piece = self
+            .snapshots
+            .get(&height)
+            .zip(index)
+            .map(|(values, index)| {
+                let other = leaf_hashes(values)[1 - index];
+                [&other.0[..], &values[index]].concat()
+            });
+        Ok(piece)
     }
 
     fn prove(&self, _: &dyn ReadStore, _: &[u8]) -> Result<StateProof, StoreError> {
@@ -258,6 +349,14 @@ impl Host for TestHost {
         Ok(())
     }
 
+    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
+        if batch.starts {
+            self.store.apply(&restore_wipe(ChainId::Delta));
+        }
+        self.store.apply(&batch.writes);
+        Ok(())
+    }
+
     fn tell_final(&mut self, _: &FinalityProof) {}
 
     fn tell_messages(&mut self, _: &[Attestation]) {}
@@ -302,6 +401,8 @@ impl<P: Plan> Machine<P> {
                 ttl_ms: 1000,
             },
             timeouts: Timeouts::default(),
+            trusted: None,
+            snapshot_every: 8,
         };
         let node = Node::open(config, now_ms, &mut host).expect("what is stored opens");
         Self { node, host, now_ms }

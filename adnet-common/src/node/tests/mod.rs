@@ -1,5 +1,5 @@
 //! Tests of what a node does whatever its chain: on a chain without transactions.
 
-mod bare;
+pub(super) mod bare;
 mod changes;
 mod evidence;

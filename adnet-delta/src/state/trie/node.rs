@@ -1,7 +1,7 @@
 //! The nodes of the trie and the walks over them. See the invariants in `trie`.
 
 use super::Leaf;
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use alloy_trie::nodes::{BranchNodeRef, ExtensionNodeRef, LeafNodeRef, RlpNode};
 use alloy_trie::{Nibbles, TrieMask};
 use std::mem;
@@ -59,6 +59,52 @@ pub fn get<'a, V>(mut node: &'a Node<V>, path: &Nibbles) -> Option<&'a V> {
                 rest = rest.slice(1..);
             }
         }
+    }
+}
+
+/// The node that begins at `path`.
+pub fn at<'a, V>(mut node: &'a Arc<Node<V>>, path: &Nibbles) -> Option<&'a Arc<Node<V>>> {
+    let mut rest = *path;
+    while !rest.is_empty() {
+        node = match &node.kind {
+            Kind::Leaf { .. } => return None,
+            Kind::Extension { path, child } => {
+                if !rest.starts_with(path) {
+                    return None;
+                }
+                rest = rest.slice(path.len()..);
+                child
+            }
+            Kind::Branch(children) => {
+                let child = children[nibble(&rest, 0)].as_ref()?;
+                rest = rest.slice(1..);
+                child
+            }
+        };
+    }
+    Some(node)
+}
+
+/// Adds the leaves of `node`, which begins at `path`. Ends early, with false, at more than `max`.
+pub fn collect<'a, V>(
+    node: &'a Node<V>,
+    path: Nibbles,
+    max: usize,
+    found: &mut Vec<(B256, &'a V)>,
+) -> bool {
+    match &node.kind {
+        Kind::Leaf { path: rest, value } => {
+            let key = path.join(rest).pack();
+            let key = <[u8; 32]>::try_from(key.as_slice()).expect("keys have 32 bytes");
+            found.push((B256::new(key), value));
+            found.len() <= max
+        }
+        Kind::Extension { path: rest, child } => collect(child, path.join(rest), max, found),
+        Kind::Branch(children) => (0u8..).zip(children.iter()).all(|(index, child)| {
+            let Some(child) = child else { return true };
+            let step = Nibbles::from_nibbles_unchecked([index]);
+            collect(child, path.join(&step), max, found)
+        }),
     }
 }
 

@@ -1,0 +1,176 @@
+//! Pieces of the state for peers that restore it: what they look like, and cutting them off.
+//!
+//! A place is the nibbles of a path in the tree, a byte each. See [`adnet_common::restore`].
+
+use adnet_common::codec::{DecodeError, Reader as Bytes, Writer};
+use adnet_common::restore::{PIECE_BYTES_MAX, PIECE_LEAVES_MAX};
+use adnet_common::store::{MAX_SCAN_ENTRIES, ReadStore, Scan, StoreError};
+use jmt::storage::{NibblePath, Node, NodeKey};
+
+use super::leaves::KEY_BYTES_MAX;
+use super::node_cache::NodeCache;
+use super::store_keys::{self, HASH_NIBBLES};
+use super::tree::{FAMILY, READ_KEYS_MAX, Reader, corrupt, root_key, value_at};
+
+/// The longest value is a set of validators.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// A child of an inner node.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ChildHash {
+    pub nibble: u8,
+    pub hash: [u8; 32],
+    pub is_leaf: bool,
+}
+
+/// What is at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// An inner node with too many leaves below it to send them all.
+    Node(Vec<ChildHash>),
+    /// All leaves below the place, state keys and values, in the order of the keys' hashes.
+    Leaves(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+impl Piece {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Piece::Node(children) => w.u8(1).list(children, |w, child| {
+                w.u8(child.nibble).raw(&child.hash);
+                w.u8(u8::from(child.is_leaf));
+            }),
+            Piece::Leaves(leaves) => w.u8(2).list(leaves, |w, (key, value)| {
+                w.bytes(key).bytes(value);
+            }),
+        };
+        w.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Bytes::new(bytes);
+        if bytes.len() > PIECE_BYTES_MAX {
+            return Err(r.invalid("piece", "longer than 1 MiB"));
+        }
+        let piece = match r.u8("kind of piece")? {
+            1 => Piece::Node(r.list("children", 16, child)?),
+            2 => Piece::Leaves(r.list("leaves", PIECE_LEAVES_MAX, |r| {
+                let key = r.bytes("state key", KEY_BYTES_MAX)?.to_vec();
+                Ok((key, r.bytes("value", VALUE_BYTES_MAX)?.to_vec()))
+            })?),
+            _ => return Err(r.invalid("kind of piece", "unknown")),
+        };
+        r.end()?;
+        Ok(piece)
+    }
+}
+
+fn child(r: &mut Bytes<'_>) -> Result<ChildHash, DecodeError> {
+    let nibble = r.u8("nibble")?;
+    let hash = r.array("hash")?;
+    let is_leaf = match r.u8("kind of child")? {
+        0 => false,
+        1 => true,
+        _ => return Err(r.invalid("kind of child", "neither a leaf nor an inner node")),
+    };
+    Ok(ChildHash {
+        nibble,
+        hash,
+        is_leaf,
+    })
+}
+
+/// The path in the tree that a place names, if it names one.
+pub fn path_of(place: &[u8]) -> Option<NibblePath> {
+    let is_path = place.len() <= HASH_NIBBLES && place.iter().all(|nibble| *nibble <= 0xf);
+    is_path.then(|| place.iter().map(|nibble| (*nibble).into()).collect())
+}
+
+/// Cuts off the piece at `place` of the tree at `version`; `None` if nothing begins there, the place is
+/// none, or the version is not kept (any more).
+pub fn piece(
+    store: &dyn ReadStore,
+    cache: &NodeCache,
+    version: u64,
+    place: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    if path_of(place).is_none() {
+        return Ok(None);
+    }
+    let reader = Reader::new(store, cache);
+    let mut node = reader.read(&root_key(version))?;
+    for depth in 0..place.len() {
+        let Some(since) = node.and_then(|node| child_version(&node, place[depth])) else {
+            return Ok(None);
+        };
+        let path = path_of(&place[..=depth]).expect("the whole place is a path");
+        node = reader.read(&NodeKey::new(since, path))?;
+    }
+    let count = match &node {
+        None | Some(Node::Null) => return Ok(None),
+        Some(Node::Leaf(_)) => 1,
+        Some(Node::Internal(inner)) => inner.leaf_count(),
+    };
+    if count <= PIECE_LEAVES_MAX
+        && let Some(leaves) = leaves_below(store, version, place)?
+    {
+        let piece = Piece::Leaves(leaves).encode();
+        if piece.len() <= PIECE_BYTES_MAX {
+            return Ok(Some(piece));
+        }
+    }
+    let Some(Node::Internal(inner)) = &node else {
+        return Ok(None);
+    };
+    let children = inner.children_sorted().map(|(nibble, child)| ChildHash {
+        nibble: nibble.into(),
+        hash: child.hash,
+        is_leaf: child.is_leaf(),
+    });
+    Ok(Some(Piece::Node(children.collect()).encode()))
+}
+
+/// The version that made a child of an inner node.
+fn child_version(node: &Node, nibble: u8) -> Option<u64> {
+    let Node::Internal(inner) = node else {
+        return None;
+    };
+    let mut children = inner.children_sorted();
+    let child = children.find(|(at, _)| at.as_usize() == usize::from(nibble));
+    child.map(|(_, child)| child.version)
+}
+
+/// The leaves at `version` whose keys' hashes begin with `nibbles`; `None` if so many have come since
+/// that one read does not tell them apart.
+fn leaves_below(
+    store: &dyn ReadStore,
+    version: u64,
+    nibbles: &[u8],
+) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>, StoreError> {
+    let (from, to) = store_keys::preimage_range(nibbles);
+    let page = store.scan(&Scan {
+        family: FAMILY,
+        from,
+        to,
+        limit: MAX_SCAN_ENTRIES,
+        reverse: false,
+    })?;
+    if page.next.is_some() {
+        return Ok(None);
+    }
+    let keys: Vec<Vec<u8>> = page.entries.into_iter().map(|(_, key)| key).collect();
+    let mut leaves = Vec::with_capacity(keys.len());
+    for some in keys.chunks(READ_KEYS_MAX) {
+        let rows: Vec<Vec<u8>> = some.iter().map(|key| store_keys::leaf(key)).collect();
+        for (key, row) in some.iter().zip(store.multi_get(FAMILY, &rows)?) {
+            let row = row.unwrap_or_default();
+            let (since, value) = store_keys::split_leaf_value(&row).map_err(corrupt)?;
+            let value = match since <= version {
+                true => Some(value.to_vec()),
+                false => value_at(store, version, key)?,
+            };
+            leaves.extend(value.map(|value| (key.clone(), value)));
+        }
+    }
+    Ok(Some(leaves))
+}
