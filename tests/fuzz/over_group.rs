@@ -4,7 +4,7 @@
 //! that the deep parts of a format are reached without a corpus.
 
 #[path = "../src/hostile/mod.rs"]
-#[allow(dead_code, reason = "the mutation test uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the mutation test uses the rest")]
 pub mod hostile;
 
 macro_rules! over_decoders {

@@ -8,6 +8,7 @@ use std::{
 
 use adnet_common::{consensus::Domain, hash::Hash, keys::PublicKey};
 use ed25519_consensus::SigningKey;
+use prometheus::Registry;
 use quinn::{Connection, ConnectionError, SendStream};
 use tokio::time::{sleep, timeout};
 
@@ -15,6 +16,7 @@ use super::{
     endpoint::QuicEndpoint,
     frame::{self, HELLO_TAG},
     hello::{Hello, PROTOCOL_VERSION},
+    identity::Identity,
     tls::Presented,
     *,
 };

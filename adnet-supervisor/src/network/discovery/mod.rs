@@ -5,6 +5,7 @@
 //! others. Records that merely come to us enter discv5's routing table at most, and no book.
 
 mod candidate;
+mod handed_out;
 mod record;
 
 #[cfg(test)]
@@ -25,7 +26,10 @@ use discv5::{
 use tokio::{sync::Notify, time::sleep};
 
 pub use candidate::Candidate;
+pub use handed_out::{check_boot_node, record_of};
 pub use record::{Contents, RecordError, build, key_of};
+
+use handed_out::boot_node;
 
 use super::{
     address_book::AddressBook, error::NetworkError, identity::Identity, metrics::SharedMetrics,
@@ -88,7 +92,9 @@ impl Discovery {
         book: &AddressBook,
     ) -> Result<Self, NetworkError> {
         let failed = |why: String| NetworkError::Discovery(why);
-        let boot = boot_nodes(&config.boot_nodes, &about.genesis)?;
+        let boot = config.boot_nodes.iter();
+        let boot = boot.map(|text| boot_node(text, &about.genesis));
+        let boot = boot.collect::<Result<Vec<_>, _>>()?;
         let enr = own_record(&config, &about).map_err(|error| failed(error.to_string()))?;
         let listen = listen(config.socket).map_err(|error| failed(error.to_string()))?;
         let has_address = enr.ip4().is_some() || enr.ip6().is_some();
@@ -182,20 +188,6 @@ impl Discovery {
         let is_known = book.get(&candidate.peer).is_some();
         book.add(&candidate, candidate.ip, unix_ms()) && !is_known
     }
-}
-
-/// Reads the records of an operator's list.
-fn boot_nodes(
-    records: &[String],
-    genesis: &[u8; 32],
-) -> Result<Vec<(Candidate, Enr)>, NetworkError> {
-    let read = |text: &String| {
-        Candidate::read_text(text, genesis).map_err(|error| NetworkError::BootNode {
-            record: text.clone(),
-            error,
-        })
-    };
-    records.iter().map(read).collect()
 }
 
 fn own_record(config: &DiscoveryConfig, about: &About<'_>) -> Result<Enr, enr::Error> {
