@@ -182,6 +182,27 @@ fn a_death_in_the_midst_of_it_loses_nothing() {
     }
 }
 
+/// A peer claims a snapshot at a height that it cannot prove, or that nobody else has.
+#[test]
+fn an_offer_that_leads_nowhere_stops_nobody() {
+    for claimed in [u64::MAX, 1 << 40, 97, 2, 1] {
+        let mut world = three_of_four::<DeltaApp>(100, 3);
+        let decided = world.height(0);
+        world.tamper = Some(Box::new(move |mut passing| {
+            if passing.from == 0 && is_answer(&passing, PROOFS) {
+                passing.bytes[9..17].copy_from_slice(&u64::to_be_bytes(claimed));
+            }
+            vec![passing]
+        }));
+        world.start(3);
+        assert!(
+            world.run_until(120_000, |w| w.height(3) >= decided),
+            "{claimed}"
+        );
+        assert!(blocks_of_the_fourth(&world)[0] > 0, "{claimed}");
+    }
+}
+
 /// Parts of a state are stored when all peers lose it: the node goes back to the genesis.
 #[test]
 fn a_snapshot_that_nobody_finishes_is_given_up() {

@@ -80,6 +80,7 @@ pub(in crate::node) struct SnapshotSync<R> {
 /// The snapshot that is being fetched.
 struct Target<R> {
     height: u64,
+    offered_by: Peer,
     history: History,
     /// Begins when the header is here.
     state: Option<R>,
@@ -192,9 +193,16 @@ impl<A: Application> Node<A> {
         let peers = &self.sync.peers;
         sync.asked.retain(|peer, _| peers.is_asked(peer));
         let target_since = sync.progress_ms.saturating_add(SNAPSHOT_PATIENCE_MS);
-        if now_ms >= target_since && sync.target.take().is_some() {
-            tracing::warn!(chain = %A::CHAIN, "nobody has the snapshot any more: looking for another");
+        if now_ms >= target_since
+            && let Some(Target {
+                height, offered_by, ..
+            }) = sync.target.take()
+        {
+            tracing::warn!(chain = %A::CHAIN, height, "nobody has the snapshot any more: looking for another");
             sync.lost += 1;
+            self.sync
+                .peers
+                .has_nothing_from(now_ms, &offered_by, height);
         }
         while sync.asked.len() < REQUESTS_MAX {
             let Some(want) = sync.next_want() else { break };

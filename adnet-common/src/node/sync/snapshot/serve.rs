@@ -15,7 +15,7 @@ use crate::store::ReadStore;
 /// Bytes of one answer, and one entry more.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Proofs of one answer.
-pub const PROOFS_MAX: usize = 64;
+pub const PROOFS_MAX: usize = 16;
 /// Headers of one answer.
 pub const LINKS_MAX: usize = 512;
 /// Pieces of one answer.

@@ -43,26 +43,26 @@ impl<A: Application> Node<A> {
             Ok(last) => {
                 self.sync.peers.answered(&peer);
                 sync.disagreeing.clear();
-                let is_there = last.height >= snapshot;
-                let floor = snapshot.saturating_sub(EVIDENCE_MAX_AGE_BLOCKS).max(1);
-                // The last block is above the snapshot only where the trusted one is.
-                let is_useful = snapshot > 1 && last.height - floor <= 2 * EVIDENCE_MAX_AGE_BLOCKS;
-                if last.height > trusted.height {
+                let leads_on = last.height > trusted.height;
+                if leads_on {
                     sync.progressed(now_ms);
                 }
                 sync.trusted = last;
-                if is_there && is_useful {
-                    let top = (last.height, last.hash);
+                let floor = snapshot.saturating_sub(EVIDENCE_MAX_AGE_BLOCKS).max(1);
+                // The last block is above the snapshot only where the trusted one is.
+                let is_there = snapshot > 1 && last.height >= snapshot;
+                if is_there && last.height - floor <= 2 * EVIDENCE_MAX_AGE_BLOCKS {
                     tracing::info!(chain = %A::CHAIN, height = snapshot, "beginning with a snapshot");
                     sync.progressed(now_ms);
                     sync.target = Some(Target {
                         height: snapshot,
-                        history: History::new(A::CHAIN, top, floor),
+                        offered_by: peer,
+                        history: History::new(A::CHAIN, (last.height, last.hash), floor),
                         state: None,
                         header: None,
                         block: None,
                     });
-                } else if is_there {
+                } else if is_there || !leads_on {
                     self.sync.peers.has_nothing_from(now_ms, &peer, from);
                 }
             }
