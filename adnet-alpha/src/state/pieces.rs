@@ -23,13 +23,16 @@ pub struct ChildHash {
     pub is_leaf: bool,
 }
 
+/// A state key with its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// What is at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// An inner node with too many leaves below it to send them all.
     Node(Vec<ChildHash>),
     /// All leaves below the place, state keys and values, in the order of the keys' hashes.
-    Leaves(Vec<(Vec<u8>, Vec<u8>)>),
+    Leaves(Vec<Pair>),
 }
 
 impl Piece {
@@ -146,7 +149,7 @@ fn leaves_below(
     store: &dyn ReadStore,
     version: u64,
     nibbles: &[u8],
-) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>, StoreError> {
+) -> Result<Option<Vec<Pair>>, StoreError> {
     let (from, to) = store_keys::preimage_range(nibbles);
     let page = store.scan(&Scan {
         family: FAMILY,

@@ -23,6 +23,7 @@ pub(super) struct Figures {
     sync_timeouts: IntGauge,
     sync_bad_ranges: IntGauge,
     sync_blocks_served: IntGauge,
+    sync_pieces: IntGauge,
     pub blocks: IntCounter,
     pub transactions: IntCounter,
     pub equivocations: IntCounter,
@@ -99,6 +100,10 @@ impl Figures {
                 "adnet_sync_blocks_served",
                 "Blocks that this process has served to peers.",
             )?,
+            sync_pieces: gauge(
+                "adnet_sync_pieces",
+                "Pieces of a snapshot that were verified and stored.",
+            )?,
             blocks: counter("adnet_blocks_total", "Blocks committed by this process.")?,
             transactions: counter(
                 "adnet_transactions_total",
@@ -167,6 +172,7 @@ impl Figures {
         set(&self.sync_timeouts, sync.timeouts);
         set(&self.sync_bad_ranges, sync.bad_ranges);
         set(&self.sync_blocks_served, sync.blocks_served);
+        set(&self.sync_pieces, sync.pieces);
     }
 
     /// The height and round that consensus works on, if any.

@@ -52,6 +52,7 @@ fn store_code(error: &StoreOpenError) -> i32 {
     match error {
         // Another release, or another data directory, is needed.
         StoreOpenError::NewerSchema { .. }
+        | StoreOpenError::OlderSchema { .. }
         | StoreOpenError::UnknownFamily { .. }
         | StoreOpenError::OtherNetwork { .. } => exit_code::CONFIG,
         StoreOpenError::Locked { .. } => exit_code::OS_REFUSED,

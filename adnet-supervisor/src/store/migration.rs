@@ -14,7 +14,7 @@ pub(super) struct Migration {
     pub(super) run: fn(&DB, &mut WriteBatch) -> Result<(), rocksdb::Error>,
 }
 
-/// All steps, in order. Version 1 is the first, so there is none yet.
+/// All steps, in order, from the oldest version on. It is the present one, so there is none yet.
 pub(super) const MIGRATIONS: &[Migration] = &[];
 
 /// Runs the steps above `found`, each durably; returns the version that was reached.

@@ -31,6 +31,11 @@ pub enum StoreOpenError {
         found: u32,
         known: u32,
     },
+    #[error(
+        "the database in {} has schema version {found}, of a build before the first release, whose \
+         network has begun anew: move it away, and run `adnet init` with the new genesis", path.display()
+    )]
+    OlderSchema { path: PathBuf, found: u32 },
     #[error("the database in {} was written by a newer release: it has the unknown family `{family}`", path.display())]
     UnknownFamily { path: PathBuf, family: String },
     #[error("the database in {} belongs to network {found}, not to {wanted}", path.display())]
@@ -192,6 +197,10 @@ fn check_meta(db: &DB, path: &Path, network: &NetworkIdentity) -> Result<(), Sto
     if found > SCHEMA_VERSION {
         let (path, known) = (path.to_owned(), SCHEMA_VERSION);
         return Err(StoreOpenError::NewerSchema { path, found, known });
+    }
+    if found < record::OLDEST_SCHEMA_VERSION {
+        let path = path.to_owned();
+        return Err(StoreOpenError::OlderSchema { path, found });
     }
     let bytes = db
         .get_cf(meta, record::NETWORK_KEY)

@@ -4,7 +4,7 @@ use adnet_common::consensus::WalEntry;
 use adnet_common::consensus_keys::{clear_height, load_wal};
 use adnet_common::hash::Hash;
 use adnet_common::memory_store::MemoryStore;
-use adnet_common::store::{CommitBatch, MARK_PREFIX, ReadStore, Scan, Write};
+use adnet_common::store::{CommitBatch, MARK_PREFIX, ReadStore, RestoreBatch, Scan, Write};
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
@@ -348,6 +348,93 @@ fn both_chains_commit_at_once_and_metrics_count_them() {
             .iter()
             .any(|f| f.family == Family::AlphaState && f.keys == 50)
     );
+}
+
+#[test]
+fn a_state_is_restored_only_where_no_block_was_decided() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let store = open(dir.path());
+    let alpha = ChainId::Alpha;
+    let part = |starts, keys: &[&[u8]], ends| RestoreBatch {
+        starts,
+        writes: keys
+            .iter()
+            .map(|key| put(Family::AlphaState, key))
+            .collect(),
+        ends,
+    };
+    let mine = [alpha.as_byte(), b's'];
+    let genesis = vec![
+        put(Family::AlphaState, b"old"),
+        put(Family::AlphaBlocks, b"old"),
+        put(Family::SharedAttestations, &mine),
+        put(Family::AlphaConsensus, b"log"),
+    ];
+    store.commit(alpha, &batch(0, genesis)).expect("genesis");
+    let delta = put(Family::DeltaState, b"kept");
+    store
+        .commit(ChainId::Delta, &batch(0, vec![delta]))
+        .expect("genesis");
+    let late = store.restore(alpha, &part(false, &[b"a"], None));
+    assert!(matches!(late, Err(StoreError::Forbidden { .. })));
+    let foreign = RestoreBatch {
+        starts: true,
+        writes: vec![put(Family::DeltaState, b"k")],
+        ends: None,
+    };
+    let foreign = store.restore(alpha, &foreign);
+    assert!(matches!(foreign, Err(StoreError::Forbidden { .. })));
+    assert_eq!(
+        store.committed_height(alpha),
+        Some(0),
+        "nothing has changed"
+    );
+
+    // It is begun with, cut off, and begun with again.
+    store
+        .restore(alpha, &part(true, &[b"a"], None))
+        .expect("the first part");
+    assert_eq!(store.committed_height(alpha), None);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.committed_height(alpha), None);
+    let early = store.commit(alpha, &batch(7, Vec::new()));
+    assert!(matches!(early, Err(StoreError::Forbidden { .. })));
+    store
+        .restore(alpha, &part(true, &[b"b"], None))
+        .expect("the first part");
+    store
+        .restore(alpha, &part(false, &[b"c"], None))
+        .expect("the next");
+    store
+        .restore(alpha, &part(false, &[b"d"], Some(40)))
+        .expect("the last");
+    assert_eq!(store.committed_height(alpha), Some(40));
+    let get = |family, key: &[u8]| store.get(family, key).expect("it reads").is_some();
+    let state = ["old", "a", "b", "c", "d"].map(|key| get(Family::AlphaState, key.as_bytes()));
+    assert_eq!(state, [false, false, true, true, true]);
+    assert!(!get(Family::AlphaBlocks, b"old") && !get(Family::SharedAttestations, &mine));
+    assert!(get(Family::AlphaConsensus, b"log") && get(Family::DeltaState, b"kept"));
+    let again = store.restore(alpha, &part(true, &[b"e"], None));
+    assert!(matches!(again, Err(StoreError::Forbidden { .. })));
+    store
+        .commit(alpha, &batch(41, Vec::new()))
+        .expect("blocks go on from there");
+}
+
+#[test]
+fn a_database_of_an_early_build_is_refused_by_name() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let store = open(dir.path());
+    let schema = Write::put(Family::SharedMeta, *b"schema", 1_u32.to_be_bytes());
+    store.write_shared(&[schema]).expect("written");
+    drop(store);
+    let error = refused(dir.path());
+    assert!(matches!(
+        error,
+        StoreOpenError::OlderSchema { found: 1, .. }
+    ));
+    assert!(error.to_string().contains("move it away"), "{error}");
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {

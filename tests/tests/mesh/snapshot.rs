@@ -108,7 +108,10 @@ fn a_liar_is_found_out_whatever_it_lies_about() {
             world.start(3);
             assert!(world.run_until(120_000, |w| w.height(3) >= decided));
             let snapshot = blocks_of_the_fourth(&world)[0];
-            assert!(snapshot > 0 && snapshot % EVERY == 0, "at {snapshot}");
+            assert!(
+                snapshot > 0 && snapshot.is_multiple_of(EVERY),
+                "at {snapshot}"
+            );
             let only_it = world.blamed.iter().all(|b| (b.0, b.1) == (3, from));
             assert!(only_it, "{kind} of {from}: {:?}", world.blamed);
         }

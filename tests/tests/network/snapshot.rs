@@ -55,6 +55,9 @@ fn a_fifth_node_begins_with_a_snapshot_and_stays_with_the_network() {
         assert!(first.is_multiple_of(every), "{chain} begins at {first}");
         let missing = fifth.api(chain).get(&block_path(chain, 3));
         assert_eq!(missing.expect_err("not here").code(), "NOT_FOUND");
+        eventually("the figures of sync tell of it", || {
+            (fifth.figure("adnet_sync_pieces{", chain)? > 0).then_some(())
+        });
     }
     let account = |node: &TestNode| {
         let user = node.alpha_user(2);

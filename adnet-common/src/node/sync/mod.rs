@@ -72,6 +72,8 @@ pub struct SyncFigures {
     /// Ranges that were not what was asked for, or did not verify.
     pub bad_ranges: u64,
     pub blocks_served: u64,
+    /// Pieces of a snapshot that were verified and stored.
+    pub pieces: u64,
 }
 
 /// What a node knows of fetching and serving blocks.
@@ -316,15 +318,13 @@ impl<A: Application> Node<A> {
         }
     }
 
-    /// Forgets requests that were not answered in time. Returns who was asked.
-    fn expire_requests(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) -> Vec<Peer> {
-        let silent = self.sync.peers.expire(now_ms);
-        self.sync.figures.timeouts += silent.len() as u64;
-        outputs.extend(silent.iter().map(|peer| Output::Distrust {
-            peer: *peer,
-            offence: Offence::Silence,
-        }));
-        silent
+    /// Forgets requests that were not answered in time.
+    fn expire_requests(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
+        for peer in self.sync.peers.expire(now_ms) {
+            self.sync.figures.timeouts += 1;
+            let offence = Offence::Silence;
+            outputs.push(Output::Distrust { peer, offence });
+        }
     }
 
     /// Whether consensus is left a moment to come to the one block that we lack by itself.

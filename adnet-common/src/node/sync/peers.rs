@@ -172,6 +172,13 @@ impl Peers {
         asked.take_if(|asked| asked.from == from)
     }
 
+    /// Whether an answer of this peer is awaited.
+    pub fn is_asked(&self, peer: &Peer) -> bool {
+        self.0
+            .get(peer)
+            .is_some_and(|record| record.asked.is_some())
+    }
+
     /// The peer has answered what it was asked for.
     pub fn take_any(&mut self, peer: &Peer) {
         if let Some(record) = self.0.get_mut(peer) {

@@ -11,9 +11,11 @@
 //! begins anew. If nobody offers a snapshot in time, blocks are fetched from the genesis on, and the
 //! trusted block is then one that the chain has to have (`NodeFault::NotTrusted`).
 
+mod adopt;
 mod follow;
 mod history;
 mod serve;
+mod take;
 
 #[cfg(test)]
 mod tests;
@@ -24,19 +26,15 @@ pub(super) use serve::{LINKS_MAX, PIECES_MAX, PROOFS_MAX};
 use super::message::Message;
 use super::peers::Asked;
 use crate::application::Application;
-use crate::attestation::FinalityProof;
 use crate::block::Header;
-use crate::consensus::{CommitCertificate, verify_certificate};
-use crate::ledger::{self, CommittedBlock};
-use crate::node::event::{Class, Host, NodeFault, Offence, Output, Peer};
+use crate::ledger::CommittedBlock;
+use crate::node::event::{Class, Output, Peer};
 use crate::node::timers::Timer;
-use crate::node::{EVIDENCE_MAX_AGE_BLOCKS, Node, NodeConfig};
+use crate::node::{Node, NodeConfig};
 use crate::restore::Restore;
-use crate::store::{RestoreBatch, Write};
 use crate::trusted_block::TrustedBlock;
 use history::History;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// Peers that are asked for a snapshot at once.
 const ASKED_FOR_PROOFS_MAX: usize = 3;
@@ -181,15 +179,18 @@ impl<A: Application> Node<A> {
     }
 
     /// Asks peers for what is missing, as many at a time as there are.
-    pub(super) fn ask_for_snapshot(&mut self, now_ms: u64, outputs: &mut Vec<Output<A>>) {
-        for peer in self.expire_requests(now_ms, outputs) {
-            if let Some(sync) = &mut self.snapshot_sync {
-                sync.asked.remove(&peer);
-            }
-        }
+    pub(in crate::node::sync) fn ask_for_snapshot(
+        &mut self,
+        now_ms: u64,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        self.expire_requests(now_ms, outputs);
         let Some(sync) = &mut self.snapshot_sync else {
             return;
         };
+        // Too late, or blamed for something else.
+        let peers = &self.sync.peers;
+        sync.asked.retain(|peer, _| peers.is_asked(peer));
         let target_since = sync.progress_ms.saturating_add(SNAPSHOT_PATIENCE_MS);
         if now_ms >= target_since && sync.target.take().is_some() {
             tracing::warn!(chain = %A::CHAIN, "nobody has the snapshot any more: looking for another");
@@ -223,303 +224,5 @@ impl<A: Application> Node<A> {
         sync.asked.get(peer).filter(|want| is_it(want))?;
         self.sync.peers.take_any(peer);
         sync.asked.remove(peer)
-    }
-
-    /// A peer proves its snapshot to us.
-    pub(super) fn on_proofs(
-        &mut self,
-        now_ms: u64,
-        peer: Peer,
-        from: u64,
-        snapshot: u64,
-        proofs: &[FinalityProof],
-        outputs: &mut Vec<Output<A>>,
-    ) {
-        if self
-            .take_want(&peer, |want| *want == Want::Proofs)
-            .is_none()
-        {
-            return;
-        }
-        let sync = self.snapshot_sync.as_mut().expect("it has asked");
-        let trusted = sync.trusted;
-        if sync.target.is_some() || from != trusted.height {
-            return; // Another was faster.
-        }
-        if proofs.is_empty() {
-            sync.none_ms.get_or_insert(now_ms);
-            self.sync.peers.has_nothing_from(now_ms, &peer, from);
-            return;
-        }
-        match follow::follow(A::CHAIN, self.domain, &trusted, proofs) {
-            Ok(last) => {
-                self.sync.peers.answered(&peer);
-                sync.disagreeing.clear();
-                let is_there = last.height >= snapshot;
-                let floor = snapshot.saturating_sub(EVIDENCE_MAX_AGE_BLOCKS).max(1);
-                // The last block is above the snapshot only where the trusted one is.
-                let is_useful = snapshot > 1 && last.height - floor <= 2 * EVIDENCE_MAX_AGE_BLOCKS;
-                if last.height > trusted.height {
-                    sync.progressed(now_ms);
-                }
-                sync.trusted = last;
-                if is_there && is_useful {
-                    let top = (last.height, last.hash);
-                    tracing::info!(chain = %A::CHAIN, height = snapshot, "beginning with a snapshot");
-                    sync.progressed(now_ms);
-                    sync.target = Some(Target {
-                        height: snapshot,
-                        history: History::new(A::CHAIN, top, floor),
-                        state: None,
-                        header: None,
-                        block: None,
-                    });
-                } else if is_there {
-                    self.sync.peers.has_nothing_from(now_ms, &peer, from);
-                }
-            }
-            Err(follow::Refused::OtherBlock) => {
-                // Who of the two is wrong cannot be known here.
-                tracing::warn!(chain = %A::CHAIN, %trusted, peer = hex::encode(peer), "a peer has another block at the trusted height");
-                sync.disagreeing.insert(peer);
-                self.sync.peers.has_nothing_from(now_ms, &peer, from);
-            }
-            Err(follow::Refused::Wrong(why)) => {
-                tracing::warn!(chain = %A::CHAIN, why, "a peer cannot prove its snapshot");
-                self.blame(now_ms, peer, Offence::BadBlock, outputs);
-            }
-        }
-    }
-
-    /// Headers have come.
-    pub(super) fn on_history(
-        &mut self,
-        now_ms: u64,
-        peer: Peer,
-        top: u64,
-        links: Vec<Link>,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        if self
-            .take_want(&peer, |want| *want == Want::History)
-            .is_none()
-        {
-            return Ok(());
-        }
-        let sync = self.snapshot_sync.as_mut().expect("it has asked");
-        let Some(target) = sync
-            .target
-            .as_mut()
-            .filter(|t| t.history.wanted() == Some(top))
-        else {
-            return Ok(());
-        };
-        if links.is_empty() {
-            self.sync.peers.has_nothing_from(now_ms, &peer, top);
-            return Ok(());
-        }
-        let headers = match target.history.take(links) {
-            Ok(headers) => headers,
-            Err(error) => {
-                tracing::warn!(chain = %A::CHAIN, %error, "a peer has sent wrong headers");
-                self.blame(now_ms, peer, Offence::BadBlock, outputs);
-                return Ok(());
-            }
-        };
-        self.sync.peers.answered(&peer);
-        let height = target.height;
-        if let Some(header) = headers.iter().find(|header| header.height == height) {
-            target.state = Some(A::Restore::new(height, header.state_root));
-            target.header = Some(header.clone());
-        }
-        let below = headers.iter().filter(|header| header.height < height);
-        let writes = below.map(|header| ledger::header_write(A::CHAIN, header));
-        let writes = writes.collect();
-        sync.progressed(now_ms);
-        self.store_part(writes, host)
-    }
-
-    /// The block of the snapshot has come, if this is it. Any other answer to that request is not ours.
-    pub(super) fn on_snapshot_block(&mut self, peer: Peer, blocks: &[Vec<u8>]) {
-        if self.take_want(&peer, |want| *want == Want::Block).is_none() {
-            return;
-        }
-        let sync = self.snapshot_sync.as_mut().expect("it has asked");
-        let Some(target) = &mut sync.target else {
-            return;
-        };
-        let hash = target.header.as_ref().map(Header::hash);
-        let block = blocks
-            .first()
-            .and_then(|bytes| CommittedBlock::decode(bytes).ok());
-        let block = block.filter(|block| Some(block.block.hash()) == hash);
-        target.block = block.map(|block| (peer, block));
-    }
-
-    /// Pieces of the state have come.
-    pub(super) fn on_pieces(
-        &mut self,
-        now_ms: u64,
-        peer: Peer,
-        height: u64,
-        pieces: Vec<(Vec<u8>, Vec<u8>)>,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        let want = self.take_want(&peer, |want| matches!(want, Want::Pieces(_)));
-        let Some(Want::Pieces(places)) = want else {
-            return Ok(());
-        };
-        let sync = self.snapshot_sync.as_mut().expect("it has asked");
-        let target = sync.target.as_mut().filter(|t| t.height == height);
-        let Some(state) = target.and_then(|target| target.state.as_mut()) else {
-            return Ok(());
-        };
-        if pieces.is_empty() {
-            self.sync.peers.has_nothing_from(now_ms, &peer, height);
-            return Ok(());
-        }
-        let mut writes = Vec::new();
-        for (place, piece) in pieces {
-            if !places.contains(&place) {
-                continue;
-            }
-            match state.take(&place, &piece) {
-                Ok(taken) => writes.extend(taken),
-                Err(error) => {
-                    tracing::warn!(chain = %A::CHAIN, %error, peer = hex::encode(peer), "a peer has sent a wrong piece");
-                    self.blame(now_ms, peer, Offence::BadBlock, outputs);
-                    return self.store_part(writes, host);
-                }
-            }
-        }
-        self.sync.peers.answered(&peer);
-        sync.progressed(now_ms);
-        self.store_part(writes, host)
-    }
-
-    /// Writes what is proved. The first write clears what the chain had: its genesis.
-    fn store_part(&mut self, writes: Vec<Write>, host: &mut dyn Host) -> Result<(), NodeFault> {
-        let sync = self
-            .snapshot_sync
-            .as_mut()
-            .expect("something of it has come");
-        let starts = !std::mem::replace(&mut sync.has_begun, true);
-        if starts || !writes.is_empty() {
-            let ends = None;
-            host.restore(RestoreBatch {
-                starts,
-                writes,
-                ends,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with what has come: finishes, or gives up.
-    pub(super) fn drive_snapshot(
-        &mut self,
-        now_ms: u64,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        let Some(sync) = &mut self.snapshot_sync else {
-            return Ok(());
-        };
-        if sync.is_in_vain(now_ms) {
-            return self.give_snapshot_up(now_ms, host, outputs);
-        }
-        if let Some(target) = &mut sync.target {
-            let is_here = target.history.wanted().is_none()
-                && target.block.is_some()
-                && target
-                    .state
-                    .as_ref()
-                    .is_some_and(|s| s.wanted().next().is_none());
-            if is_here {
-                let (peer, block) = target.block.take().expect("seen above");
-                let set = target.history.set_of(target.height);
-                let set = set.expect("the history goes down to the height before");
-                let certificate = CommitCertificate::decode(&block.certificate).ok();
-                let is_proved = certificate.is_some_and(|certificate| {
-                    certificate.height == target.height
-                        && certificate.value == block.block.hash()
-                        && verify_certificate(&self.domain, set, &certificate).is_ok()
-                });
-                if !is_proved {
-                    self.blame(now_ms, peer, Offence::BadBlock, outputs);
-                } else {
-                    let target = sync.target.take().expect("seen above");
-                    return self.adopt_snapshot(now_ms, target, &block, host, outputs);
-                }
-            }
-        }
-        self.ask_for_snapshot(now_ms, outputs);
-        Ok(())
-    }
-
-    /// Makes the snapshot the node's state: the last batch, durable with all before it.
-    fn adopt_snapshot(
-        &mut self,
-        now_ms: u64,
-        target: Target<A::Restore>,
-        block: &CommittedBlock,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        let height = target.height;
-        let mut writes = target.history.set_writes(height);
-        writes.extend(target.state.expect("it is complete").finish());
-        writes.extend(ledger::block_writes(A::CHAIN, block));
-        host.restore(RestoreBatch {
-            starts: false,
-            writes,
-            ends: Some(height),
-        })?;
-        tracing::info!(chain = %A::CHAIN, height, root = %block.block.header.state_root, "the snapshot is complete");
-        self.reopen(now_ms, host, outputs)
-    }
-
-    fn give_snapshot_up(
-        &mut self,
-        now_ms: u64,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        let sync = self.snapshot_sync.take().expect("it is given up");
-        if !sync.disagreeing.is_empty() {
-            let TrustedBlock { height, hash } = sync.trusted;
-            return Err(NodeFault::NotTrusted { height, hash });
-        }
-        tracing::warn!(chain = %A::CHAIN, "no peer has a snapshot to begin with: fetching all blocks instead");
-        if sync.has_begun {
-            return self.reopen(now_ms, host, outputs);
-        }
-        self.ask_for_blocks(now_ms, outputs);
-        Ok(())
-    }
-
-    /// Opens the chain anew on what is stored now. Peers and the ways to the outside stay.
-    fn reopen(
-        &mut self,
-        now_ms: u64,
-        host: &mut dyn Host,
-        outputs: &mut Vec<Output<A>>,
-    ) -> Result<(), NodeFault> {
-        let sibling = Some(Arc::clone(&self.sibling));
-        let mut fresh = Self::open_with(self.config.clone(), now_ms, host, sibling)?;
-        fresh.snapshot_sync = None;
-        std::mem::swap(&mut fresh.sync.peers, &mut self.sync.peers);
-        fresh.sync.figures = self.sync.figures;
-        *self = fresh;
-        outputs.push(Output::Committed {
-            snapshot: self.snapshot(),
-            blocks: 0,
-            round: 0,
-            transactions: 0,
-            equivocations: 0,
-        });
-        Ok(())
     }
 }
