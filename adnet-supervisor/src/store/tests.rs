@@ -205,7 +205,9 @@ fn another_network_and_a_newer_release_are_named() {
     drop(store);
     let error = refused(dir.path()).to_string();
     assert!(
-        error.contains("has schema version 9, and this release knows versions up to 1"),
+        error.contains(&format!(
+            "has schema version 9, and this release knows versions up to {SCHEMA_VERSION}"
+        )),
         "{error}"
     );
 }
