@@ -12,25 +12,27 @@ use super::node_cache::NodeCache;
 use super::store_keys::{self, HASH_NIBBLES};
 use super::tree::{FAMILY, READ_KEYS_MAX, Reader, corrupt, root_key, value_at};
 
+/// Leaves of one piece that have changed since its version: each is a read of its own.
+const CHANGED_MAX: usize = 256;
 /// The longest value is a set of validators.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 
-/// A child of an inner node.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct ChildHash {
-    pub nibble: u8,
-    pub hash: [u8; 32],
-    pub is_leaf: bool,
-}
-
 /// A state key with its value.
-type Pair = (Vec<u8>, Vec<u8>);
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// A child of an inner node. A leaf that is alone in its part of the node stands for all of that part
+/// in the node's hash, wherever in it: so a leaf comes with what says where it belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Child {
+    Inner([u8; 32]),
+    Leaf(Pair),
+}
 
 /// What is at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// An inner node with too many leaves below it to send them all.
-    Node(Vec<ChildHash>),
+    /// An inner node with too many leaves below it to send them all: its children by nibble.
+    Node(Vec<(u8, Child)>),
     /// All leaves below the place, state keys and values, in the order of the keys' hashes.
     Leaves(Vec<Pair>),
 }
@@ -39,9 +41,12 @@ impl Piece {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
-            Piece::Node(children) => w.u8(1).list(children, |w, child| {
-                w.u8(child.nibble).raw(&child.hash);
-                w.u8(u8::from(child.is_leaf));
+            Piece::Node(children) => w.u8(1).list(children, |w, (nibble, child)| {
+                w.u8(*nibble);
+                match child {
+                    Child::Inner(hash) => w.u8(0).raw(hash),
+                    Child::Leaf((key, value)) => w.u8(1).bytes(key).bytes(value),
+                };
             }),
             Piece::Leaves(leaves) => w.u8(2).list(leaves, |w, (key, value)| {
                 w.bytes(key).bytes(value);
@@ -57,10 +62,7 @@ impl Piece {
         }
         let piece = match r.u8("kind of piece")? {
             1 => Piece::Node(r.list("children", 16, child)?),
-            2 => Piece::Leaves(r.list("leaves", PIECE_LEAVES_MAX, |r| {
-                let key = r.bytes("state key", KEY_BYTES_MAX)?.to_vec();
-                Ok((key, r.bytes("value", VALUE_BYTES_MAX)?.to_vec()))
-            })?),
+            2 => Piece::Leaves(r.list("leaves", PIECE_LEAVES_MAX, pair)?),
             _ => return Err(r.invalid("kind of piece", "unknown")),
         };
         r.end()?;
@@ -68,19 +70,19 @@ impl Piece {
     }
 }
 
-fn child(r: &mut Bytes<'_>) -> Result<ChildHash, DecodeError> {
+fn pair(r: &mut Bytes<'_>) -> Result<Pair, DecodeError> {
+    let key = r.bytes("state key", KEY_BYTES_MAX)?.to_vec();
+    Ok((key, r.bytes("value", VALUE_BYTES_MAX)?.to_vec()))
+}
+
+fn child(r: &mut Bytes<'_>) -> Result<(u8, Child), DecodeError> {
     let nibble = r.u8("nibble")?;
-    let hash = r.array("hash")?;
-    let is_leaf = match r.u8("kind of child")? {
-        0 => false,
-        1 => true,
+    let child = match r.u8("kind of child")? {
+        0 => Child::Inner(r.array("hash")?),
+        1 => Child::Leaf(pair(r)?),
         _ => return Err(r.invalid("kind of child", "neither a leaf nor an inner node")),
     };
-    Ok(ChildHash {
-        nibble,
-        hash,
-        is_leaf,
-    })
+    Ok((nibble, child))
 }
 
 /// The path in the tree that a place names, if it names one.
@@ -125,12 +127,27 @@ pub fn piece(
     let Some(Node::Internal(inner)) = &node else {
         return Ok(None);
     };
-    let children = inner.children_sorted().map(|(nibble, child)| ChildHash {
-        nibble: nibble.into(),
-        hash: child.hash,
-        is_leaf: child.is_leaf(),
-    });
-    Ok(Some(Piece::Node(children.collect()).encode()))
+    let mut children = Vec::with_capacity(16);
+    for (nibble, child) in inner.children_sorted() {
+        let nibble: u8 = nibble.into();
+        let below = [place, &[nibble]].concat();
+        let child = match child.is_leaf() {
+            false => Child::Inner(child.hash),
+            true => {
+                let path = path_of(&below).expect("a child of a place is one");
+                let leaf = reader.read(&NodeKey::new(child.version, path))?;
+                let Some(Node::Leaf(leaf)) = leaf else {
+                    return Ok(None);
+                };
+                let key = store.get(FAMILY, &store_keys::preimage(&leaf.key_hash()))?;
+                let key = key.unwrap_or_default();
+                let value = value_at(store, version, &key)?;
+                Child::Leaf((key, value.unwrap_or_default()))
+            }
+        };
+        children.push((nibble, child));
+    }
+    Ok(Some(Piece::Node(children).encode()))
 }
 
 /// The version that made a child of an inner node.
@@ -143,8 +160,8 @@ fn child_version(node: &Node, nibble: u8) -> Option<u64> {
     child.map(|(_, child)| child.version)
 }
 
-/// The leaves at `version` whose keys' hashes begin with `nibbles`; `None` if so many have come since
-/// that one read does not tell them apart.
+/// The leaves at `version` whose keys' hashes begin with `nibbles`; `None` if so many have come or
+/// changed since that they take too long to tell apart.
 fn leaves_below(
     store: &dyn ReadStore,
     version: u64,
@@ -163,6 +180,7 @@ fn leaves_below(
     }
     let keys: Vec<Vec<u8>> = page.entries.into_iter().map(|(_, key)| key).collect();
     let mut leaves = Vec::with_capacity(keys.len());
+    let mut changed = 0;
     for some in keys.chunks(READ_KEYS_MAX) {
         let rows: Vec<Vec<u8>> = some.iter().map(|key| store_keys::leaf(key)).collect();
         for (key, row) in some.iter().zip(store.multi_get(FAMILY, &rows)?) {
@@ -170,7 +188,13 @@ fn leaves_below(
             let (since, value) = store_keys::split_leaf_value(&row).map_err(corrupt)?;
             let value = match since <= version {
                 true => Some(value.to_vec()),
-                false => value_at(store, version, key)?,
+                false => {
+                    changed += 1;
+                    if changed > CHANGED_MAX {
+                        return Ok(None);
+                    }
+                    value_at(store, version, key)?
+                }
             };
             leaves.extend(value.map(|value| (key.clone(), value)));
         }

@@ -14,18 +14,20 @@ use jmt::storage::{LeafNode, Node, NodeKey};
 use jmt::{KeyHash, ValueHash};
 use sha2::Sha256;
 
-use super::pieces::{ChildHash, Piece, path_of};
+use super::pieces::{Child as PieceChild, Pair, Piece, path_of};
 use super::store_keys::{self, HASH_NIBBLES};
 use super::tree::FAMILY;
+
+/// The tree's hash of a place with nothing below it.
+const NOTHING: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 
 /// What is below a child of an inner node, as far as its hash and the tree's bookkeeping go.
 #[derive(Copy, Clone)]
 struct Child {
     nibble: u8,
     hash: [u8; 32],
-    /// 1 for a leaf that stands there itself.
+    /// One leaf stands there itself: the tree has no inner node for it.
     leaves: u64,
-    is_leaf: bool,
 }
 
 /// See the module.
@@ -33,8 +35,8 @@ pub struct AlphaRestore {
     version: u64,
     /// The hash of what is at each missing place.
     wanted: BTreeMap<Vec<u8>, [u8; 32]>,
-    /// Inner nodes above the pieces with leaves.
-    above: BTreeMap<Vec<u8>, Vec<ChildHash>>,
+    /// Inner nodes above the pieces with leaves: their children's nibbles and hashes.
+    above: BTreeMap<Vec<u8>, Vec<(u8, [u8; 32])>>,
     /// How many leaves are below each place that has come.
     counts: BTreeMap<Vec<u8>, u64>,
 }
@@ -66,9 +68,9 @@ fn inner_node(version: u64, children: &[Child]) -> Node {
                 bytes.push(1);
                 bytes.extend(child.hash);
                 bytes.extend(version.to_le_bytes());
-                match child.is_leaf {
-                    true => bytes.push(0),
-                    false => {
+                match child.leaves {
+                    1 => bytes.push(0),
+                    _ => {
                         bytes.push(1);
                         bytes.extend(child.leaves.to_le_bytes());
                     }
@@ -91,15 +93,53 @@ fn hash_of(node: &Node) -> [u8; 32] {
 }
 
 impl AlphaRestore {
-    /// Whether children make an inner node: in order, each once, and not a leaf alone.
-    fn check(children: &[ChildHash]) -> Result<(), BadPiece> {
-        let in_order = children.windows(2).all(|p| p[0].nibble < p[1].nibble);
-        let is_known = children.iter().all(|child| child.nibble <= 0xf);
-        let is_alone = matches!(children, [] | [ChildHash { is_leaf: true, .. }]);
-        match in_order && is_known && !is_alone {
-            true => Ok(()),
-            false => Err(BadPiece::new("its children make no inner node")),
+    /// Takes an inner node with too many leaves below it.
+    fn take_node(
+        &mut self,
+        place: &[u8],
+        expected: &[u8; 32],
+        children: Vec<(u8, PieceChild)>,
+    ) -> Result<Vec<Write>, BadPiece> {
+        let in_order = children.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let is_known = children.iter().all(|(nibble, _)| *nibble <= 0xf);
+        let is_alone = matches!(children.as_slice(), [] | [(_, PieceChild::Leaf(_))]);
+        if !in_order || !is_known || is_alone || place.len() >= HASH_NIBBLES {
+            return Err(BadPiece::new("its children make no inner node"));
         }
+        let (mut all, mut leaves, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+        for (nibble, child) in children {
+            let below = [place, &[nibble]].concat();
+            let (hash, count) = match child {
+                // The hash of nothing: a child that is not there would have it as well.
+                PieceChild::Inner(hash) if hash == NOTHING => {
+                    return Err(BadPiece::new("a child is nothing"));
+                }
+                // How many leaves are below it does not go into the hash, but that it is no leaf.
+                PieceChild::Inner(hash) => (hash, 2),
+                PieceChild::Leaf(pair) => {
+                    let hash = self.place_leaves(&below, vec![pair], &mut writes)?;
+                    leaves.push(below);
+                    (hash, 1)
+                }
+            };
+            all.push(Child {
+                nibble,
+                hash,
+                leaves: count,
+            });
+        }
+        if hash_of(&inner_node(self.version, &all)) != *expected {
+            return Err(BadPiece::new("it does not lead to the root"));
+        }
+        for child in all.iter().filter(|child| child.leaves > 1) {
+            let below = [place, &[child.nibble]].concat();
+            self.wanted.insert(below, child.hash);
+        }
+        self.counts
+            .extend(leaves.into_iter().map(|below| (below, 1)));
+        let hashes = all.iter().map(|child| (child.nibble, child.hash));
+        self.above.insert(place.to_vec(), hashes.collect());
+        Ok(writes)
     }
 
     fn put(&self, path: &[u8], node: &Node, writes: &mut Vec<Write>) {
@@ -131,7 +171,6 @@ impl AlphaRestore {
                             nibble,
                             hash,
                             leaves: group.len() as u64,
-                            is_leaf: group.len() == 1,
                         }
                     })
                     .collect();
@@ -142,12 +181,14 @@ impl AlphaRestore {
         hash_of(&node)
     }
 
-    fn take_leaves(
-        &mut self,
+    /// Makes rows and nodes of leaves that belong below `place`, in the order of their keys' hashes.
+    /// Returns the hash of what they make there.
+    fn place_leaves(
+        &self,
         place: &[u8],
-        expected: &[u8; 32],
-        leaves: Vec<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<Vec<Write>, BadPiece> {
+        leaves: Vec<Pair>,
+        writes: &mut Vec<Write>,
+    ) -> Result<[u8; 32], BadPiece> {
         let placed = leaves.into_iter().map(|(key, value)| Placed {
             hash: key_hash(&key),
             key,
@@ -164,17 +205,27 @@ impl AlphaRestore {
         if !placed.iter().all(is_below) {
             return Err(BadPiece::new("a leaf belongs elsewhere"));
         }
-        let mut writes = Vec::with_capacity(4 * placed.len());
-        let hash = self.build(&mut place.to_vec(), &placed, &mut writes);
-        if hash != *expected {
-            return Err(BadPiece::new("its leaves do not lead to the root"));
-        }
-        self.counts.insert(place.to_vec(), placed.len() as u64);
+        let hash = self.build(&mut place.to_vec(), &placed, writes);
         for Placed { hash, key, value } in placed {
             let row = store_keys::leaf_value(self.version, &value);
             writes.push(Write::put(FAMILY, store_keys::leaf(&key), row));
             writes.push(Write::put(FAMILY, store_keys::preimage(&hash), key));
         }
+        Ok(hash)
+    }
+
+    fn take_leaves(
+        &mut self,
+        place: &[u8],
+        expected: &[u8; 32],
+        leaves: Vec<Pair>,
+    ) -> Result<Vec<Write>, BadPiece> {
+        let count = leaves.len() as u64;
+        let mut writes = Vec::with_capacity(4 * leaves.len());
+        if self.place_leaves(place, leaves, &mut writes)? != *expected {
+            return Err(BadPiece::new("its leaves do not lead to the root"));
+        }
+        self.counts.insert(place.to_vec(), count);
         Ok(writes)
     }
 }
@@ -198,26 +249,7 @@ impl Restore for AlphaRestore {
         let expected = expected.ok_or_else(|| BadPiece::new("nobody has asked for it"))?;
         let writes = match Piece::decode(piece).map_err(BadPiece::new)? {
             Piece::Leaves(leaves) => self.take_leaves(place, &expected, leaves)?,
-            Piece::Node(children) => {
-                Self::check(&children)?;
-                // How many leaves are below a child does not go into the hash.
-                let counted = children.iter().map(|child| Child {
-                    nibble: child.nibble,
-                    hash: child.hash,
-                    leaves: 1,
-                    is_leaf: child.is_leaf,
-                });
-                let counted: Vec<Child> = counted.collect();
-                if hash_of(&inner_node(self.version, &counted)) != expected {
-                    return Err(BadPiece::new("it does not lead to the root"));
-                }
-                for child in &children {
-                    let below = [place, &[child.nibble]].concat();
-                    self.wanted.insert(below, child.hash);
-                }
-                self.above.insert(place.to_vec(), children);
-                Vec::new()
-            }
+            Piece::Node(children) => self.take_node(place, &expected, children)?,
         };
         self.wanted.remove(place);
         Ok(writes)
@@ -230,14 +262,13 @@ impl Restore for AlphaRestore {
         // From the leaves up.
         above.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         for (path, children) in above {
-            let children = children.into_iter().map(|child| {
-                let below = [&path[..], &[child.nibble]].concat();
+            let children = children.into_iter().map(|(nibble, hash)| {
+                let below = [&path[..], &[nibble]].concat();
                 let leaves = self.counts.remove(&below);
                 Child {
-                    nibble: child.nibble,
-                    hash: child.hash,
+                    nibble,
+                    hash,
                     leaves: leaves.expect("what is below a node comes before it"),
-                    is_leaf: child.is_leaf,
                 }
             });
             let children: Vec<Child> = children.collect();

@@ -5,7 +5,7 @@
 //! | `n` version, nibbles, path | a tree node (borsh), immutable |
 //! | `c` state key | version since which it holds, current value |
 //! | `k` hash of a state key | the state key |
-//! | `o` length, state key, version | the value that a leaf had until that version replaced it |
+//! | `o` length, state key, version | the row of a leaf until that version replaced it |
 //! | `p` version, part | store keys that this version made stale: deleted when its turn comes |
 
 use adnet_common::codec::{DecodeError, Reader, Writer};

@@ -182,10 +182,9 @@ fn write_leaves(
     }
     for ((state_key, value), replaced) in changes.iter().zip(replaced) {
         if let Some(bytes) = replaced {
-            let (_, old) = store_keys::split_leaf_value(&bytes).map_err(corrupt)?;
             let key = store_keys::old_value(state_key, version);
             stale.push(key.clone());
-            writes.push(Write::put(FAMILY, key, old));
+            writes.push(Write::put(FAMILY, key, bytes));
         } else {
             let key = store_keys::preimage(&key_hash(state_key));
             writes.push(Write::put(FAMILY, key, state_key.clone()));
@@ -259,7 +258,7 @@ pub fn leaf_proof(
     Ok(Some(Leaf { value, proof }))
 }
 
-/// The value that a leaf had at `version`.
+/// The value that a leaf had at `version`; `None` if it was not there yet.
 pub(super) fn value_at(
     store: &dyn ReadStore,
     version: u64,
@@ -280,7 +279,11 @@ pub(super) fn value_at(
         limit: 1,
         reverse: false,
     })?;
-    Ok(page.entries.into_iter().next().map(|(_, value)| value))
+    let Some((_, row)) = page.entries.into_iter().next() else {
+        return Ok(None);
+    };
+    let (since, value) = store_keys::split_leaf_value(&row).map_err(corrupt)?;
+    Ok((since <= version).then(|| value.to_vec()))
 }
 
 pub(super) fn corrupt(error: adnet_common::codec::DecodeError) -> StoreError {

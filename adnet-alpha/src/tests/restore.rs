@@ -76,10 +76,10 @@ fn an_earlier_height_comes_back_as_it_was() {
     let height = chain.height();
     let before = chain.app.committed().clone();
     for round in 0..KEPT_VERSIONS - 1 {
-        // Accounts that are there, and new ones.
+        // Accounts that are there, and new ones, each of which then changes again.
         let txs = [
             chain.transfer(0, 10 + round as usize, 3),
-            chain.transfer(1, 2_000 + round as usize, 3),
+            chain.transfer(1, 2_000 + round as usize / 2, 3),
         ];
         chain.must_block(&txs);
     }

@@ -18,7 +18,7 @@ use crate::hash::Hash;
 use crate::ledger::{self, CommittedBlock};
 use crate::light_client::LightClient;
 use crate::mempool::Mempool;
-use crate::store::{CommitBatch, Family, Part, Scan, restore_wipe};
+use crate::store::{CommitBatch, restore_wipe};
 use crate::trusted_block::TrustedBlock;
 use crate::validators::Validators;
 use std::collections::VecDeque;
@@ -179,17 +179,7 @@ fn write_genesis<A: Application>(
     let from = Validators::genesis(validators).own;
     writes.push(ledger::validators_write(A::CHAIN, &from));
     // A snapshot may have been begun with and given up.
-    let (family, to) = (Family::of(A::CHAIN, Part::State), vec![u8::MAX; 64]);
-    let scan = Scan {
-        family,
-        from: Vec::new(),
-        to,
-        limit: 1,
-        reverse: false,
-    };
-    if !host.scan(&scan)?.entries.is_empty() {
-        writes.splice(0..0, restore_wipe(A::CHAIN));
-    }
+    writes.splice(0..0, restore_wipe(A::CHAIN));
     host.commit(CommitBatch { height: 0, writes })?;
     Ok(committed.block)
 }

@@ -118,6 +118,10 @@ async fn block(rpc: &Rpc, block: BlockRef, full: bool) -> Answer {
         };
         let height = committed.block.header.height;
         let figures = history::figures(store, height)?;
+        if figures.is_none() && height > 0 {
+            // The block of a snapshot was not executed here.
+            return Ok(Value::Null);
+        }
         let receipts = full
             .then(|| history::receipts_of(store, height))
             .transpose()?;

@@ -82,13 +82,21 @@ async fn fee_history(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     rpc.read(move |store| -> Answer {
         let newest = height_of(store, &snapshot, newest)?;
         let newest = newest.ok_or_else(|| RpcError::server("request beyond head block"))?;
-        let oldest = (newest + 1).saturating_sub(count);
+        let mut oldest = (newest + 1).saturating_sub(count);
         let rules = &snapshot.view.rules;
-        let figures = if count == 0 {
+        let mut figures = if count == 0 {
             Vec::new()
         } else {
             range(store, oldest, newest)?
         };
+        // The genesis block has none. Others without were not executed here, nor were those before them.
+        let unknown = (oldest..)
+            .zip(&figures)
+            .filter(|(h, f)| *h > 0 && f.is_none());
+        if let Some(last) = unknown.map(|(height, _)| height).last() {
+            figures.drain(..=(last - oldest) as usize);
+            oldest = last + 1;
+        }
         let base = |f: &Option<BlockFigures>| {
             f.as_ref()
                 .map_or(rules.base_fee_initial_wei, |f| f.base_fee_wei)
@@ -105,6 +113,8 @@ async fn fee_history(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         if let Some(last) = figures.last() {
             let used = last.as_ref().map_or(0, |f| f.gas_used);
             base_fees.push(quantity(rules.next_base_fee_wei(base(last), used)));
+        } else if count > 0 && newest == snapshot.status.height {
+            base_fees.push(quantity(snapshot.view.next_base_fee_wei()));
         }
         let mut answer = json!({
             "oldestBlock": quantity(oldest),

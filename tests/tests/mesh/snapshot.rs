@@ -5,6 +5,7 @@ use adnet_alpha::AlphaApp;
 use adnet_common::application::Application;
 use adnet_common::ledger;
 use adnet_common::node::{Class, Offence};
+use adnet_common::store::Family;
 use adnet_common::trusted_block::TrustedBlock;
 use adnet_delta::DeltaApp;
 
@@ -180,6 +181,54 @@ fn a_death_in_the_midst_of_it_loses_nothing() {
         let snapshot = blocks_of_the_fourth(&world)[0];
         assert!(snapshot > 0, "after {answers} answers");
     }
+}
+
+/// A snapshot is lost when a part of it is stored, and another one is begun with: nothing of the first is
+/// left, and the late answers to the first cost nobody anything.
+#[test]
+fn a_second_snapshot_is_whole_by_itself() {
+    for passed in [1, 2] {
+        let mut world = three_of_four::<DeltaApp>(100, 3);
+        let decided = world.height(0);
+        let mut left = passed;
+        // As many as three peers give within the patience for one snapshot.
+        let mut lost = 14;
+        world.tamper = Some(Box::new(move |mut passing| {
+            if is_answer(&passing, PIECES) && left > 0 {
+                left -= 1;
+            } else if is_answer(&passing, PIECES) && lost > 0 {
+                lost -= 1;
+                passing.bytes.truncate(1 + 8);
+                passing.bytes.extend([0; 4]);
+            }
+            vec![passing]
+        }));
+        world.start(3);
+        assert!(world.run_until(300_000, |w| w.height(3) >= decided + 10));
+        assert!(blocks_of_the_fourth(&world)[0] > 0);
+        assert!(world.run_until(60_000, |w| w.height(3) == w.height(0)));
+        let rows = |index: usize| world.hosts[index].store.family(Family::DeltaState);
+        assert!(rows(3).eq(rows(0)), "after {passed} answers");
+        let honest = |b: &(usize, usize, Offence)| b.2 == Offence::Silence;
+        assert!(world.blamed.iter().all(honest), "{:?}", world.blamed);
+    }
+}
+
+/// A peer that answers with pieces that nobody asked for keeps nobody busy for ever.
+#[test]
+fn pieces_that_nobody_asked_for_are_no_progress() {
+    let mut world = three_of_four::<DeltaApp>(100, 3);
+    let decided = world.height(0);
+    world.tamper = Some(Box::new(|mut passing| {
+        if passing.from == 1 && is_answer(&passing, PIECES) {
+            // The place of each is another.
+            passing.bytes[1 + 8 + 4 + 4] ^= 0x80;
+        }
+        vec![passing]
+    }));
+    world.start(3);
+    assert!(world.run_until(120_000, |w| w.height(3) >= decided));
+    assert!(blocks_of_the_fourth(&world)[0] > 0);
 }
 
 /// A peer claims a snapshot at a height that it cannot prove, or that nobody else has.

@@ -161,7 +161,7 @@ impl<A: Application> Node<A> {
                 self.serve(now_ms, peer, from, count, host, outputs)
             }
             Ok(Message::Response { blocks, .. }) if self.is_restoring() => {
-                self.on_snapshot_block(peer, &blocks);
+                self.on_snapshot_block(now_ms, peer, &blocks);
                 self.drive_snapshot(now_ms, host, outputs)
             }
             Ok(Message::Response { from, blocks }) => {

@@ -172,6 +172,20 @@ impl Peers {
         asked.take_if(|asked| asked.from == from)
     }
 
+    /// Peers whose claims count now.
+    pub fn counting(&self, now_ms: u64) -> impl Iterator<Item = Peer> + '_ {
+        let counting = self.0.iter().filter(move |(_, r)| r.counts(now_ms));
+        counting.map(|(peer, _)| *peer)
+    }
+
+    /// Lets everybody be asked again who has only had nothing, or was silent.
+    pub fn forgive(&mut self, now_ms: u64) {
+        for record in self.0.values_mut().filter(|r| !r.is_distrusted) {
+            record.strikes = 0;
+            record.benched_until_ms = record.benched_until_ms.min(now_ms);
+        }
+    }
+
     /// Whether an answer of this peer is awaited.
     pub fn is_asked(&self, peer: &Peer) -> bool {
         self.0

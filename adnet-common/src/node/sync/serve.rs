@@ -22,7 +22,7 @@ const KIB_BURST: u64 = 16 << 10;
 
 /// What is left to be served.
 pub(in crate::node) struct Serving {
-    ranges: Bucket,
+    pub(super) ranges: Bucket,
     kib: Bucket,
 }
 
@@ -46,16 +46,17 @@ impl<A: Application> Node<A> {
         share == Share::Granted
     }
 
-    /// Whether the peer may be given an answer that takes reading, and takes it off its share.
+    /// Whether the peer may be given an answer that takes reading, and takes it off its share: not at
+    /// all, or only an empty one because all peers together have taken what there is.
     pub(super) fn may_serve(
         &mut self,
         now_ms: u64,
         peer: Peer,
         outputs: &mut Vec<Output<A>>,
-    ) -> bool {
+    ) -> Option<bool> {
         let serving = &mut self.sync.serving;
         let is_left = serving.ranges.has_any(now_ms) && serving.kib.has_any(now_ms);
-        self.has_share(now_ms, peer, outputs) && is_left
+        self.has_share(now_ms, peer, outputs).then_some(is_left)
     }
 
     /// Takes an answer off what all peers together may have.

@@ -3,3 +3,4 @@
 pub(super) mod bare;
 mod changes;
 mod evidence;
+mod resume;

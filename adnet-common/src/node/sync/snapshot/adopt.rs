@@ -8,8 +8,11 @@ use crate::node::Node;
 use crate::node::event::{Host, NodeFault, Offence, Output};
 use crate::restore::Restore;
 use crate::store::RestoreBatch;
-use crate::trusted_block::TrustedBlock;
+use crate::validators::Validators;
 use std::sync::Arc;
+
+/// Writes of one part of what is left at the end.
+const PART_WRITES: usize = 4096;
 
 impl<A: Application> Node<A> {
     /// Goes on with what has come: finishes, or gives up.
@@ -22,7 +25,7 @@ impl<A: Application> Node<A> {
         let Some(sync) = &mut self.snapshot_sync else {
             return Ok(());
         };
-        if sync.is_in_vain(now_ms) {
+        if sync.is_in_vain(now_ms, self.sync.peers.counting(now_ms)) {
             return self.give_snapshot_up(now_ms, host, outputs);
         }
         if let Some(target) = &mut sync.target {
@@ -65,8 +68,21 @@ impl<A: Application> Node<A> {
     ) -> Result<(), NodeFault> {
         let height = target.height;
         let mut writes = target.history.set_writes(height);
-        writes.extend(target.state.expect("it is complete").finish());
+        if target.history.begins_at_genesis() {
+            let set = self.config.genesis.validator_set();
+            let set = set.map_err(|error| NodeFault::Genesis(error.to_string()))?;
+            let first = Validators::genesis(set).own;
+            writes.push(ledger::validators_write(A::CHAIN, &first));
+        }
         writes.extend(ledger::block_writes(A::CHAIN, block));
+        let left = target.state.expect("it is complete").finish();
+        for part in left.chunks(PART_WRITES) {
+            host.restore(RestoreBatch {
+                starts: false,
+                writes: part.to_vec(),
+                ends: None,
+            })?;
+        }
         host.restore(RestoreBatch {
             starts: false,
             writes,
@@ -83,10 +99,6 @@ impl<A: Application> Node<A> {
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
         let sync = self.snapshot_sync.take().expect("it is given up");
-        if !sync.disagreeing.is_empty() {
-            let TrustedBlock { height, hash } = sync.trusted;
-            return Err(NodeFault::NotTrusted { height, hash });
-        }
         tracing::warn!(chain = %A::CHAIN, "no peer has a snapshot to begin with: fetching all blocks instead");
         if sync.has_begun {
             return self.reopen(now_ms, host, outputs);

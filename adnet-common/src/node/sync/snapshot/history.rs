@@ -33,6 +33,12 @@ pub enum BadHistory {
     Empty,
 }
 
+/// The set that decides from this height on.
+fn opened(from: u64, set: &EncodedSet) -> Result<Arc<ValidatorSet>, BadHistory> {
+    let opened = set.open().map(Arc::new);
+    opened.map_err(|_| BadHistory::WrongSet(from - 1))
+}
+
 /// See the module.
 pub struct History {
     chain: ChainId,
@@ -41,7 +47,7 @@ pub struct History {
     /// The next one to come, with its hash.
     next: Option<(u64, Hash)>,
     /// A set that came along, by its first height: whether it was new there shows in the header below.
-    unsettled: Option<(u64, ValidatorSet)>,
+    unsettled: Option<(u64, EncodedSet)>,
     /// Sets by the first height that they decide. The first decides the lowest height.
     sets: BTreeMap<u64, Arc<ValidatorSet>>,
 }
@@ -61,6 +67,11 @@ impl History {
     /// The height of the next header that is needed; `None` when all are here.
     pub fn wanted(&self) -> Option<u64> {
         self.next.map(|(height, _)| height)
+    }
+
+    /// Whether it goes down to the first block, so that the genesis decides the lowest height.
+    pub fn begins_at_genesis(&self) -> bool {
+        self.floor == 1
     }
 
     /// How many headers are needed at most.
@@ -89,8 +100,8 @@ impl History {
                 return Err(BadHistory::NotTheParent(height));
             }
             if let Some((from, set)) = unsettled.take() {
-                if set.validators_hash() != header.next_validators {
-                    sets.insert(from, Arc::new(set));
+                if set.hash() != header.next_validators {
+                    sets.insert(from, opened(from, &set)?);
                 }
             } else if let Some(above) = &above
                 && above.next_validators != header.next_validators
@@ -100,7 +111,6 @@ impl History {
             let wrong = BadHistory::WrongSet(height);
             match next_set {
                 Some(set) if set.hash() == header.next_validators => {
-                    let set = set.open().map_err(|_| wrong)?;
                     unsettled = Some((height + 1, set));
                 }
                 None if !is_last => {}
@@ -116,7 +126,7 @@ impl History {
         if next.is_none()
             && let Some((from, set)) = unsettled.take()
         {
-            sets.insert(from, Arc::new(set));
+            sets.insert(from, opened(from, &set)?);
         }
         self.next = next;
         self.unsettled = unsettled;

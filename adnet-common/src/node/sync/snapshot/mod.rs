@@ -67,20 +67,23 @@ pub(in crate::node) struct SnapshotSync<R> {
     progress_ms: u64,
     asked: BTreeMap<Peer, Want>,
     target: Option<Target<R>>,
-    /// When the first peer said that it has none.
+    /// When the first peer said that it has none, and all that have said so.
     none_ms: Option<u64>,
+    none: BTreeSet<Peer>,
+    /// Peers whose snapshot nobody had any more before it was complete. They offer no second one.
+    failed_offers: BTreeSet<Peer>,
     /// Snapshots that nobody had any more before they were complete.
     lost: u32,
     /// The store holds parts of a state, and no genesis any more.
     has_begun: bool,
-    /// Peers whose block at the trusted height is another.
-    disagreeing: BTreeSet<Peer>,
 }
 
 /// The snapshot that is being fetched.
 struct Target<R> {
     height: u64,
     offered_by: Peer,
+    /// Parts of it are in the store, and of nothing else.
+    is_begun: bool,
     history: History,
     /// Begins when the header is here.
     state: Option<R>,
@@ -99,26 +102,31 @@ impl<R: Restore> SnapshotSync<R> {
             asked: BTreeMap::new(),
             target: None,
             none_ms: None,
+            none: BTreeSet::new(),
+            failed_offers: BTreeSet::new(),
             lost: 0,
             has_begun: false,
-            disagreeing: BTreeSet::new(),
         })
     }
 
     fn progressed(&mut self, now_ms: u64) {
         self.progress_ms = now_ms;
         self.none_ms = None;
+        self.none.clear();
     }
 
-    /// Whether it is time to fetch blocks instead.
-    fn is_in_vain(&self, now_ms: u64) -> bool {
+    /// Whether it is time to fetch blocks instead. `peers` are those that could be asked now.
+    fn is_in_vain(&self, now_ms: u64, mut peers: impl Iterator<Item = Peer>) -> bool {
+        let is_asking = self.asked.values().any(|want| *want == Want::Proofs);
+        let all_have_none = !is_asking && peers.all(|peer| self.none.contains(&peer));
         let is_over = |since_ms: u64, patience_ms| now_ms >= since_ms.saturating_add(patience_ms);
         self.target.is_none()
             && (self.lost >= SNAPSHOTS_MAX
                 || is_over(self.progress_ms, PATIENCE_MS)
-                || self
-                    .none_ms
-                    .is_some_and(|since| is_over(since, NONE_PATIENCE_MS)))
+                || (all_have_none
+                    && self
+                        .none_ms
+                        .is_some_and(|since| is_over(since, NONE_PATIENCE_MS))))
     }
 
     /// What a peer could be asked for now.
@@ -200,9 +208,13 @@ impl<A: Application> Node<A> {
         {
             tracing::warn!(chain = %A::CHAIN, height, "nobody has the snapshot any more: looking for another");
             sync.lost += 1;
-            self.sync
-                .peers
-                .has_nothing_from(now_ms, &offered_by, height);
+            sync.failed_offers.insert(offered_by);
+            // Answers that are still on their way are to questions of the past; and who did not have
+            // this one is not to blame for it.
+            for peer in std::mem::take(&mut sync.asked).into_keys() {
+                self.sync.peers.take_any(&peer);
+            }
+            self.sync.peers.forgive(now_ms);
         }
         while sync.asked.len() < REQUESTS_MAX {
             let Some(want) = sync.next_want() else { break };

@@ -32,13 +32,13 @@ impl<A: Application> Node<A> {
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        if !self.may_serve(now_ms, peer, outputs) {
+        let Some(is_left) = self.may_serve(now_ms, peer, outputs) else {
             return Ok(());
-        }
+        };
         let snapshot = self.snapshots.back().copied().unwrap_or(0);
-        let proofs = match snapshot {
-            0 => Vec::new(),
-            _ => proofs::<A>(host, from, snapshot)?,
+        let proofs = match snapshot > 0 && is_left {
+            true => proofs::<A>(host, from, snapshot)?,
+            false => Vec::new(),
         };
         let answer = Message::Proofs {
             from,
@@ -58,11 +58,14 @@ impl<A: Application> Node<A> {
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        if !self.may_serve(now_ms, peer, outputs) {
+        let Some(is_left) = self.may_serve(now_ms, peer, outputs) else {
             return Ok(());
-        }
+        };
         let count = count.clamp(1, LINKS_MAX as u64);
-        let links = links::<A>(host, top.saturating_sub(count - 1), top)?;
+        let links = match is_left {
+            true => links::<A>(host, top.saturating_sub(count - 1), top)?,
+            false => Vec::new(),
+        };
         self.answer(peer, &Message::History { top, links }, outputs);
         Ok(())
     }
@@ -76,11 +79,13 @@ impl<A: Application> Node<A> {
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        if !self.may_serve(now_ms, peer, outputs) {
+        let Some(is_left) = self.may_serve(now_ms, peer, outputs) else {
             return Ok(());
-        }
+        };
         let (mut pieces, mut bytes) = (Vec::new(), 0);
-        if self.snapshots.contains(&height) {
+        if is_left && self.snapshots.contains(&height) {
+            // Each may take as many reads as a range.
+            self.sync.serving.ranges.take(places.len() as u64 / 4);
             for place in places {
                 let piece = self.app.piece(host, height, &place)?;
                 let Some(piece) = piece.filter(|_| bytes <= ANSWER_BYTES_MAX) else {

@@ -34,15 +34,17 @@ impl<A: Application> Node<A> {
         if sync.target.is_some() || from != trusted.height {
             return; // Another was faster.
         }
-        if proofs.is_empty() {
-            sync.none_ms.get_or_insert(now_ms);
+        if proofs.is_empty() || sync.failed_offers.contains(&peer) {
+            if snapshot == 0 {
+                sync.none_ms.get_or_insert(now_ms);
+                sync.none.insert(peer);
+            }
             self.sync.peers.has_nothing_from(now_ms, &peer, from);
             return;
         }
         match follow(A::CHAIN, self.domain, &trusted, proofs) {
             Ok(last) => {
                 self.sync.peers.answered(&peer);
-                sync.disagreeing.clear();
                 let leads_on = last.height > trusted.height;
                 if leads_on {
                     sync.progressed(now_ms);
@@ -57,6 +59,7 @@ impl<A: Application> Node<A> {
                     sync.target = Some(Target {
                         height: snapshot,
                         offered_by: peer,
+                        is_begun: false,
                         history: History::new(A::CHAIN, (last.height, last.hash), floor),
                         state: None,
                         header: None,
@@ -67,9 +70,9 @@ impl<A: Application> Node<A> {
                 }
             }
             Err(Refused::OtherBlock) => {
-                // Who of the two is wrong cannot be known here.
+                // Who of the two is wrong cannot be known here. If it is the configuration, the chain
+                // that the validators have signed will show it (`NodeFault::NotTrusted`).
                 tracing::warn!(chain = %A::CHAIN, %trusted, peer = hex::encode(peer), "a peer has another block at the trusted height");
-                sync.disagreeing.insert(peer);
                 self.sync.peers.has_nothing_from(now_ms, &peer, from);
             }
             Err(Refused::Wrong(why)) => {
@@ -129,7 +132,12 @@ impl<A: Application> Node<A> {
     }
 
     /// The block of the snapshot has come, if this is it. Any other answer to that request is not ours.
-    pub(in crate::node::sync) fn on_snapshot_block(&mut self, peer: Peer, blocks: &[Vec<u8>]) {
+    pub(in crate::node::sync) fn on_snapshot_block(
+        &mut self,
+        now_ms: u64,
+        peer: Peer,
+        blocks: &[Vec<u8>],
+    ) {
         if self.take_want(&peer, |want| *want == Want::Block).is_none() {
             return;
         }
@@ -142,7 +150,13 @@ impl<A: Application> Node<A> {
             .first()
             .and_then(|bytes| CommittedBlock::decode(bytes).ok());
         let block = block.filter(|block| Some(block.block.hash()) == hash);
-        target.block = block.map(|block| (peer, block));
+        match block {
+            Some(block) => target.block = Some((peer, block)),
+            None => {
+                let height = target.height;
+                self.sync.peers.has_nothing_from(now_ms, &peer, height);
+            }
+        }
     }
 
     /// Pieces of the state have come.
@@ -164,15 +178,16 @@ impl<A: Application> Node<A> {
         let Some(state) = target.and_then(|target| target.state.as_mut()) else {
             return Ok(());
         };
-        if pieces.is_empty() {
+        let pieces = pieces.into_iter();
+        let mut pieces = pieces
+            .filter(|(place, _)| places.contains(place))
+            .peekable();
+        if pieces.peek().is_none() {
             self.sync.peers.has_nothing_from(now_ms, &peer, height);
             return Ok(());
         }
         let mut writes = Vec::new();
         for (place, piece) in pieces {
-            if !places.contains(&place) {
-                continue;
-            }
             match state.take(&place, &piece) {
                 Ok(taken) => {
                     self.sync.figures.pieces += 1;
@@ -190,13 +205,18 @@ impl<A: Application> Node<A> {
         self.store_part(writes, host)
     }
 
-    /// Writes what is proved. The first write clears what the chain had: its genesis.
+    /// Writes what is proved. The first write of a snapshot clears what the chain had: its genesis, or
+    /// parts of another snapshot.
     fn store_part(&mut self, writes: Vec<Write>, host: &mut dyn Host) -> Result<(), NodeFault> {
         let sync = self
             .snapshot_sync
             .as_mut()
             .expect("something of it has come");
-        let starts = !std::mem::replace(&mut sync.has_begun, true);
+        let Some(target) = &mut sync.target else {
+            return Ok(());
+        };
+        let starts = !std::mem::replace(&mut target.is_begun, true);
+        sync.has_begun = true;
         if starts || !writes.is_empty() {
             let ends = None;
             host.restore(RestoreBatch {
