@@ -1,7 +1,9 @@
 //! What the benchmarks of adnet share: the table of results, the links that the ring is compared
-//! with, an attestation's way between two processes, and quantiles from the metrics page.
+//! with, an attestation's way between two processes, networks on loopback, and quantiles from the metrics
+//! page.
 
 pub mod attestation;
 pub mod link;
+pub mod mesh;
 pub mod prometheus_histogram;
 pub mod report;

@@ -18,6 +18,9 @@ use super::pieces::{Child as PieceChild, Pair, Piece, path_of};
 use super::store_keys::{self, HASH_NIBBLES};
 use super::tree::FAMILY;
 
+#[cfg(test)]
+mod tests;
+
 /// The tree's hash of a place with nothing below it.
 const NOTHING: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 

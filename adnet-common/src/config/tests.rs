@@ -340,6 +340,20 @@ fn each_wrong_peer_of_a_list_is_named() {
 }
 
 #[test]
+fn a_trusted_block_is_a_height_and_a_hash() {
+    let hash = "ab".repeat(32);
+    let good = mistakes(&format!("[alpha]\ntrusted_block = \"12:{hash}\"\n"));
+    assert_eq!(good, Vec::<String>::new());
+    let (no_hash, genesis) = ("12".to_owned(), format!("0:{hash}"));
+    for (wrong, why) in [(no_hash, "HEIGHT:HASH"), (genesis, "needs no trust")] {
+        let found = mistakes(&format!("[delta]\ntrusted_block = \"{wrong}\"\n"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("delta.trusted_block"), "{found:?}");
+        assert!(found[0].contains(why), "{found:?}");
+    }
+}
+
+#[test]
 fn each_mistake_about_finding_peers_is_named() {
     let found = mistakes(
         "[network]\nboot_nodes = \"enr:-abc, enode:xyz\"\nexternal_ip = \"here\"\nmax_peers = 4\n",

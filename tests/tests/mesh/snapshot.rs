@@ -64,6 +64,12 @@ fn begins_with_a_snapshot<A: Application>(trusts: u64) {
     assert_eq!(blocks.first(), Some(&snapshot));
     let headers = ledger::headers(&world.hosts[3], A::CHAIN, 1, snapshot);
     assert_eq!(headers.expect("memory").len() as u64, snapshot);
+    // Evidence may be about any height: both know who decided it.
+    for height in 1..=decided {
+        let set = |index: usize| ledger::validators_at(&world.hosts[index], A::CHAIN, height);
+        assert_eq!(set(3), set(0), "at {height}");
+        assert!(set(3).expect("memory").is_some());
+    }
     // It takes part, by what it has as after a restart, and comes to the same blocks as the others.
     world.restart(3);
     assert!(world.run_until(LONG_MS, |w| w.height(3) >= decided + 5));
