@@ -91,8 +91,14 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
+    // It warns of each block that it is given a second time, which is how we find out.
+    let gossip = match level {
+        LogLevel::Trace => LevelFilter::TRACE,
+        _ => LevelFilter::ERROR,
+    };
     Targets::new()
         .with_default(libraries)
+        .with_target("libp2p_gossipsub", gossip)
         .with_target("adnet", own)
 }
 
