@@ -2,7 +2,8 @@
 //!
 //! Every event carries the process's identity (role, pid, incarnation), in whatever thread it
 //! arose, because the logs of three processes end up in one place. Filters: adnet's own events from
-//! the configured level on, those of libraries only from `warn` on unless `trace` is asked for.
+//! the configured level on, those of libraries only from `warn` on, or `error` where they warn of what
+//! is usual, unless `trace` is asked for.
 
 mod journal;
 mod line;
@@ -91,14 +92,16 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    // It warns of each block that it is given a second time, which is how we find out.
-    let gossip = match level {
+    // The router warns of each block that it is given a second time, which is how we find out, and
+    // discovery of each search of a node that knows nobody yet.
+    let chatty = match level {
         LogLevel::Trace => LevelFilter::TRACE,
         _ => LevelFilter::ERROR,
     };
     Targets::new()
         .with_default(libraries)
-        .with_target("libp2p_gossipsub", gossip)
+        .with_target("libp2p_gossipsub", chatty)
+        .with_target("discv5", chatty)
         .with_target("adnet", own)
 }
 
