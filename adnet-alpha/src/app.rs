@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use adnet_common::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx,
+    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
 };
 use adnet_common::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
 use adnet_common::chain_id::ChainId;
@@ -111,6 +111,10 @@ impl AlphaApp {
             state_root: update.root,
             outbox,
             next_validators: Arc::clone(&validators.own.set),
+            claims: included
+                .iter()
+                .flat_map(|tx| tx.claims.iter().copied())
+                .collect(),
             writes,
             pending: AlphaPending {
                 height: block.height,
@@ -227,6 +231,18 @@ impl Application for AlphaApp {
 
     fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<Transaction>, TxError> {
         Ok(rules.verify(raw)?)
+    }
+
+    fn verify_all(rules: &Rules, raws: &[&[u8]]) -> Vec<VerifyResult<Transaction>> {
+        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
+    }
+
+    fn check_claims(
+        &self,
+        _store: &dyn ReadStore,
+        _tx: &VerifiedTx<Transaction>,
+    ) -> Result<Result<(), TxError>, StoreError> {
+        Ok(Ok(()))
     }
 
     fn check(&self, tx: &VerifiedTx<Transaction>) -> Result<Admission, TxError> {

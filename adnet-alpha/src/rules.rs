@@ -80,6 +80,7 @@ impl Rules {
             // Fee per byte, in 2^-32 units.
             priority: (u128::from(payload.fee_units) << 32) / raw.len() as u128,
             last_valid_height: payload.expiry_height,
+            claims: Vec::new(),
             raw: raw.to_vec(),
             inner: tx,
         })

@@ -34,6 +34,9 @@ pub struct VerifiedTx<T> {
     pub priority: u128,
     /// The last height that may include it.
     pub last_valid_height: u64,
+    /// What at most one transaction may use up, whoever sends it: the nullifiers of a shielded one.
+    /// Two transactions that share a claim exclude each other.
+    pub claims: Vec<[u8; 32]>,
     pub inner: T,
 }
 
@@ -52,6 +55,9 @@ impl TxError {
         Self { code, message }
     }
 }
+
+/// What semantic verification says of a transaction.
+pub type VerifyResult<T> = Result<VerifiedTx<T>, TxError>;
 
 /// What the state says of a transaction that is not in a block yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,8 @@ pub struct Executed<P> {
     pub outbox: Vec<OutboundMessage>,
     /// Who decides the next height. Where it is another set, the last message of the outbox says so.
     pub next_validators: Arc<ValidatorSet>,
+    /// Claims of its transactions, all used up from now on.
+    pub claims: Vec<[u8; 32]>,
     /// State, transactions, receipts: everything of the application in the block's batch.
     pub writes: Vec<Write>,
     pub pending: P,
@@ -145,10 +153,23 @@ pub trait Application: Sized + Send + 'static {
     ) -> Result<Self, OpenError>;
 
     /// Structural and semantic validity. Never panics on any bytes.
-    fn verify(rules: &Self::Rules, raw: &[u8]) -> Result<VerifiedTx<Self::Tx>, TxError>;
+    fn verify(rules: &Self::Rules, raw: &[u8]) -> VerifyResult<Self::Tx>;
 
-    /// Contextual validity at the next height: balance, expiry, nonce not yet used.
+    /// [`Application::verify`] of many at once, verdicts in their order. May use all cores, and is
+    /// cheaper than one after the other where the chain's proofs can be verified in batches.
+    fn verify_all(rules: &Self::Rules, raws: &[&[u8]]) -> Vec<VerifyResult<Self::Tx>>;
+
+    /// Contextual validity at the next height but for claims: balance, expiry, nonce not yet used.
+    /// Reads nothing from the store: everything that waits is checked again after each block.
     fn check(&self, tx: &VerifiedTx<Self::Tx>) -> Result<Admission, TxError>;
+
+    /// Whether the committed state leaves the transaction's claims free. `store` reads that state.
+    /// The outer error is the store's, the inner the transaction's.
+    fn check_claims(
+        &self,
+        store: &dyn ReadStore,
+        tx: &VerifiedTx<Self::Tx>,
+    ) -> Result<Result<(), TxError>, StoreError>;
 
     /// Builds a body from `candidates` (each sender's in nonce order, best fee first) and the
     /// next attestations, leaving out what does not fit or fails.

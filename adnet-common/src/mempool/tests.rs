@@ -20,6 +20,7 @@ fn tx(sender: u8, nonce: u64, priority: u128, len: usize) -> Arc<VerifiedTx<()>>
         nonce,
         priority,
         last_valid_height: u64::MAX,
+        claims: Vec::new(),
         inner: (),
     })
 }

@@ -182,6 +182,7 @@ pub fn finish(
         validators,
     });
     Executed {
+        claims: Vec::new(),
         state_root,
         outbox,
         next_validators,

@@ -20,7 +20,7 @@ use crate::transaction::{self, DeltaTx};
 use crate::validators;
 use adnet_common::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx,
+    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
 };
 use adnet_common::attestation::Attestation;
 use adnet_common::chain_id::ChainId;
@@ -149,6 +149,19 @@ impl Application for DeltaApp {
 
     fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<DeltaTx>, TxError> {
         transaction::verify(rules, raw)
+    }
+
+    fn verify_all(rules: &Rules, raws: &[&[u8]]) -> Vec<VerifyResult<DeltaTx>> {
+        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
+    }
+
+    /// Accounts exclude each other by nonce: no transaction has a claim.
+    fn check_claims(
+        &self,
+        _store: &dyn ReadStore,
+        _tx: &VerifiedTx<DeltaTx>,
+    ) -> Result<Result<(), TxError>, StoreError> {
+        Ok(Ok(()))
     }
 
     fn check(&self, tx: &VerifiedTx<DeltaTx>) -> Result<Admission, TxError> {

@@ -55,6 +55,7 @@ pub fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<DeltaTx>, TxError>
     let mut padded = [0; 32];
     padded[12..].copy_from_slice(sender.as_slice());
     Ok(VerifiedTx {
+        claims: Vec::new(),
         id: Hash(keccak256(raw).0),
         raw: raw.to_vec(),
         sender: padded,
