@@ -6,7 +6,9 @@
 
 pub mod api;
 mod app;
+pub mod compact;
 mod open;
+pub mod pool_index;
 mod receipt;
 mod refusal;
 pub mod rules;

@@ -10,7 +10,7 @@ use adnet_common::hash::Hash;
 
 use crate::refusal::Refusal;
 
-pub(super) mod tag {
+pub(crate) mod tag {
     pub const TRANSFER_PUBLIC: u8 = 1;
     pub const MINT: u8 = 2;
     pub const BURN: u8 = 3;

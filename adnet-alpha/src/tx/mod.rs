@@ -21,6 +21,7 @@ mod json;
 mod sign;
 mod witness;
 
+pub(crate) use function::tag;
 pub use function::{Burn, Function, Lock, MintOrder, TransferPublic};
 pub use json::{JsonApproval, SignedBurn, SignedLock, SignedMint, SignedTransfer, TransactionJson};
 pub use sign::{
