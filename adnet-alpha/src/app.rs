@@ -22,6 +22,7 @@ use adnet_common::validators::Validators;
 use jmt::storage::{Node, NodeKey};
 
 use crate::open;
+use crate::pool::verifying_key::verifying_key;
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -206,6 +207,10 @@ impl Application for AlphaApp {
     type Pending = AlphaPending;
     type View = AlphaView;
     type Restore = AlphaRestore;
+
+    fn warm_up() {
+        verifying_key();
+    }
 
     fn rules(genesis: &Genesis) -> Rules {
         Rules::of(genesis)

@@ -7,6 +7,7 @@
 pub mod api;
 mod app;
 mod open;
+pub mod pool;
 mod receipt;
 mod refusal;
 pub mod rules;

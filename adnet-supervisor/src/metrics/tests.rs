@@ -102,7 +102,7 @@ fn the_server_tells_alive_from_ready() {
     assert_eq!(status, 503);
     assert!(body.contains("alpha: the worker is starting"), "{body}");
     for chain in ChainId::ALL {
-        state.worker_started(chain, 1);
+        state.worker_started(chain, 1, false);
         state.worker_running(chain);
         state.block_committed(chain, 12);
     }

@@ -1,0 +1,3 @@
+//! The shielded pool.
+
+pub mod verifying_key;
