@@ -24,6 +24,8 @@ pub struct Standby {
     process: Option<Waiting>,
     /// When the next one is to be started, on the monotonic clock.
     start_at_ns: Option<u64>,
+    /// The last one, killed when the node began to stop. It is reaped when this is dropped.
+    ended: Option<Child>,
 }
 
 struct Waiting {
@@ -41,6 +43,7 @@ impl Standby {
             history,
             process: None,
             start_at_ns: None,
+            ended: None,
         }
     }
 
@@ -140,10 +143,13 @@ impl Standby {
         }
     }
 
-    /// Ends it at once: it holds nothing that could be lost.
+    /// Ends it for good: it holds nothing that could be lost, and nobody waits for its end here.
     pub fn end(&mut self) {
         self.start_at_ns = None;
-        self.process = None;
+        self.ended = self.process.take().map(|waiting| waiting.child);
+        if let Some(Err(error)) = self.ended.as_ref().map(Child::kill) {
+            tracing::error!(chain = %self.chain, %error, "a standby cannot be killed");
+        }
     }
 
     pub fn state(&self) -> Option<StandbyState> {

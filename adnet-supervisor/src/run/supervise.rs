@@ -279,7 +279,7 @@ impl Supervisor {
         for (chain, slot) in &mut self.workers {
             if let Some(standby) = &mut slot.standby {
                 standby.end();
-                self.shared.state.standby(*chain, None);
+                self.shared.state.standby(*chain, standby.state());
             }
         }
     }

@@ -8,7 +8,7 @@ use super::call::{self, Call, CallError};
 use crate::logging::{self, Incarnation, LogIdentity};
 use crate::process::lifetime::{LIFETIME_FD, SupervisorWatch};
 use crate::process::sandbox::{self, Policy, Require};
-use crate::process::seccomp_policy::NICENESS_MAX;
+use crate::process::seccomp_policy::STANDBY_NICENESS;
 use crate::process::{exit_code, inherit, panic};
 use adnet_alpha::AlphaApp;
 use adnet_common::api::ApiLimits;
@@ -151,7 +151,7 @@ fn show_as(what: &str) -> anyhow::Result<()> {
     rustix::thread::set_name(&name).context("the process cannot be named")
 }
 
-/// Builds what takes long to build, behind everybody else, and waits for the call.
+/// Builds what takes long to build, behind everybody at work, and waits for the call.
 fn stand_by(chain: ChainId, socket: OwnedFd) -> anyhow::Result<Call> {
     let warm_up = match chain {
         ChainId::Alpha => AlphaApp::warm_up,
@@ -162,7 +162,7 @@ fn stand_by(chain: ChainId, socket: OwnedFd) -> anyhow::Result<Call> {
     let builder = std::thread::Builder::new()
         .name("warm-up".to_owned())
         .spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICENESS_MAX) {
+            if let Err(error) = rustix::process::setpriority_process(None, STANDBY_NICENESS) {
                 tracing::warn!(%error, "the standby prepares itself at the priority of a worker");
             }
             warm_up();

@@ -25,7 +25,7 @@ use super::{
 
 pub use nix::sys::signal::Signal;
 
-/// A standby prepares itself at the lowest priority: a busy machine lets it wait.
+/// A standby prepares itself at a low priority: a busy machine lets it wait.
 const STANDBY_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How a node differs from the default one.
