@@ -80,7 +80,7 @@ pub struct ChainState {
     pub restarts: u64,
     /// How many of them a standby stood in for.
     pub takeovers: u64,
-    /// The standby, where there is one.
+    /// `None` where the worker is to have no standby.
     pub standby: Option<StandbyState>,
     /// Last committed height; `None` before the genesis block.
     pub height: Option<u64>,
@@ -91,10 +91,11 @@ pub struct ChainState {
     pub progress: Option<ChainProgress>,
 }
 
-/// A process that waits to take a worker's place.
+/// The standby of a worker that is to have one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandbyState {
-    pub pid: u32,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
     /// It has prepared itself and can be called.
     pub is_ready: bool,
 }
@@ -176,8 +177,8 @@ impl NodeState {
     }
 
     /// What is known of the standby now.
-    pub fn standby(&self, chain: ChainId, standby: Option<StandbyState>) {
-        self.change(chain, |state| state.standby = standby);
+    pub fn standby(&self, chain: ChainId, standby: StandbyState) {
+        self.change(chain, |state| state.standby = Some(standby));
     }
 
     /// The worker has said that it is at work.

@@ -63,6 +63,8 @@ fn it_takes_over_with_its_key_and_another_one_follows() {
         )
     });
     assert!(node.chain("delta")["standby"].is_null(), "Delta needs none");
+    let (_, page) = node.metrics().text("/metrics").expect("it answers");
+    assert!(!page.contains("adnet_standby_ready{role=\"supervisor\",chain=\"delta\"}"));
 
     kill(node.worker("alpha"));
     let ready = proofs_ready_at_first(&node.alpha());

@@ -105,16 +105,12 @@ fn write_chain(out: &mut String, chain: &ChainReport) -> std::fmt::Result {
         chain.restarts
     )?;
     if let Some(standby) = chain.standby {
-        let state = if standby.is_ready {
-            "ready"
-        } else {
-            "preparing itself"
+        let state = match (standby.pid, standby.is_ready) {
+            (None, _) => "no process".to_owned(),
+            (Some(pid), false) => format!("preparing itself, pid {pid}"),
+            (Some(pid), true) => format!("ready, pid {pid}"),
         };
-        writeln!(
-            out,
-            "  standby {state}, pid {}, {} takeovers",
-            standby.pid, chain.takeovers
-        )?;
+        writeln!(out, "  standby {state}, {} takeovers", chain.takeovers)?;
     }
     if let Some(listen) = chain.api_listen {
         writeln!(

@@ -37,7 +37,7 @@ pub struct ChainReport {
     /// How many of them a standby stood in for.
     #[serde(default)]
     pub takeovers: u64,
-    /// The standby, where there is one.
+    /// `None` where the worker is to have no standby.
     #[serde(default)]
     pub standby: Option<StandbyState>,
     pub api_listen: Option<SocketAddr>,

@@ -121,11 +121,12 @@ impl NodeCollector {
             incarnation.set(i64::from(chain.incarnation));
             let restarts = self.restarts.with_label_values(&label);
             restarts.inc_by(chain.restarts.saturating_sub(restarts.get()));
-            let is_standby_ready = chain.standby.is_some_and(|standby| standby.is_ready);
-            let standby_ready = self.standby_ready.with_label_values(&label);
-            standby_ready.set(i64::from(is_standby_ready));
-            let takeovers = self.takeovers.with_label_values(&label);
-            takeovers.inc_by(chain.takeovers.saturating_sub(takeovers.get()));
+            if let Some(standby) = chain.standby {
+                let standby_ready = self.standby_ready.with_label_values(&label);
+                standby_ready.set(i64::from(standby.is_ready));
+                let takeovers = self.takeovers.with_label_values(&label);
+                takeovers.inc_by(chain.takeovers.saturating_sub(takeovers.get()));
+            }
             if let Some(progress) = chain.progress {
                 self.sibling_height
                     .with_label_values(&label)

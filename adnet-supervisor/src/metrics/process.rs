@@ -46,11 +46,9 @@ impl ProcessCollector {
         let chains = self.state.chains();
         let workers = chains.iter().flat_map(|(plan, state)| {
             let name = plan.chain.name();
-            let standby = state.standby.map(|standby| standby.pid);
-            [
-                (name.to_owned(), state.pid),
-                (format!("{name}-standby"), standby),
-            ]
+            let standby = state.standby;
+            let standby = standby.map(|standby| (format!("{name}-standby"), standby.pid));
+            [(name.to_owned(), state.pid)].into_iter().chain(standby)
         });
         let own = std::iter::once(("supervisor".to_owned(), Some(std::process::id())));
         for (process, pid) in own.chain(workers) {

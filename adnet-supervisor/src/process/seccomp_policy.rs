@@ -220,10 +220,10 @@ const FIONBIO: i32 = 0x5421;
 const TCGETS: i32 = 0x5401;
 // And this one per C library.
 const PRIO_PROCESS: i32 = 0;
-/// A tenth of the processor time of whatever else wants it. At the lowest priority, 19, it would be a
-/// seventieth: a busy node would never have a standby, and a killed thread, which has to run once more to
-/// die, would take hundreds of milliseconds for it.
-pub const STANDBY_NICENESS: i32 = 10;
+/// A third of the processor time of whatever else wants it. At the lowest priority, 19, it would be a
+/// seventieth: a busy node would never have a standby, and a thread that is killed has to run once more
+/// to die, which would take hundreds of milliseconds, in which its process holds the listening socket.
+pub const STANDBY_NICENESS: i32 = 5;
 
 /// From this number on, a call is the same on all architectures and newer than Linux 5.0. It is
 /// answered with ENOSYS, `clone3` above all, so that a libc takes the older path that the tables

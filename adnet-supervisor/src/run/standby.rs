@@ -152,11 +152,13 @@ impl Standby {
         }
     }
 
-    pub fn state(&self) -> Option<StandbyState> {
-        self.process.as_ref().map(|waiting| StandbyState {
-            pid: u32::try_from(waiting.child.pid()).expect("a pid is positive"),
-            is_ready: waiting.is_ready,
-        })
+    pub fn state(&self) -> StandbyState {
+        let process = self.process.as_ref();
+        let pid = process.map(|waiting| waiting.child.pid());
+        StandbyState {
+            pid: pid.map(|pid| u32::try_from(pid).expect("a pid is positive")),
+            is_ready: process.is_some_and(|waiting| waiting.is_ready),
+        }
     }
 
     /// One has died, or could not be started.
