@@ -2,13 +2,15 @@
 //! nothing.
 //!
 //! The proof system is Halo 2 as the `orchard` crate has it (no trusted setup). This module has what
-//! the chain adds: bytes of bundles ([`bundle`]), verification in batches ([`proofs`]), the tree of
+//! the chain adds: bytes of bundles ([`bundle`]), verification in batches ([`proofs`],
+//! [`verifying_key`]), the tree of
 //! note commitments and its recent roots ([`tree`]). What a transaction with a bundle must satisfy
 //! besides is in `rules`, and what the state must allow in `state`.
 
 pub mod bundle;
 pub mod proofs;
 pub mod tree;
+pub mod verifying_key;
 
 pub use bundle::{ACTIONS_MAX, ActionBytes, Bundle, BundleProof};
 

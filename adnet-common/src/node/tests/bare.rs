@@ -2,7 +2,7 @@
 
 use crate::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx,
+    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
 };
 use crate::attestation::{Attestation, FinalityProof, OutboundMessage};
 use crate::chain_id::ChainId;
@@ -132,6 +132,7 @@ impl<P: Plan> Bare<P> {
             state_root,
             outbox,
             next_validators: Arc::clone(&validators.own.set),
+            claims: Vec::new(),
             writes,
             pending: (sent, validators),
         }
@@ -145,6 +146,8 @@ impl<P: Plan> Application for Bare<P> {
     type Pending = (u64, Arc<Validators>);
     type View = ();
     type Restore = BareRestore;
+
+    fn warm_up() {}
 
     fn rules(_: &Genesis) {}
 
@@ -184,6 +187,18 @@ impl<P: Plan> Application for Bare<P> {
 
     fn verify((): &(), _: &[u8]) -> Result<VerifiedTx<()>, TxError> {
         Err(TxError::new("NO_TRANSACTIONS", "the chain has none"))
+    }
+
+    fn verify_all((): &(), raws: &[&[u8]]) -> Vec<VerifyResult<()>> {
+        raws.iter().map(|raw| Self::verify(&(), raw)).collect()
+    }
+
+    fn check_claims(
+        &self,
+        _: &dyn ReadStore,
+        _: &VerifiedTx<()>,
+    ) -> Result<Result<(), TxError>, StoreError> {
+        Ok(Ok(()))
     }
 
     fn check(&self, _: &VerifiedTx<()>) -> Result<Admission, TxError> {
