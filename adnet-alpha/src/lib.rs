@@ -8,12 +8,14 @@ pub mod api;
 mod app;
 pub mod compact;
 mod open;
+pub mod pool;
 pub mod pool_index;
 mod receipt;
 mod refusal;
 pub mod rules;
 pub mod state;
 pub mod tx;
+pub mod wallet;
 
 pub use app::{AlphaApp, AlphaPending, AlphaView, SNAPSHOT_EVERY_BLOCKS};
 pub use receipt::Receipt;
