@@ -30,6 +30,7 @@ use adnet_common::codec::{DecodeError, DecodeReason, Reader, Writer};
 use adnet_common::hash::Hash;
 use adnet_common::ledger::CommittedBlock;
 
+use crate::pool::{ACTIONS_MAX, ActionBytes};
 use crate::tx::Transaction;
 
 /// No compact block is longer: each part of it is shorter than what it stands for in the block.
@@ -38,8 +39,6 @@ pub const COMPACT_BLOCK_BYTES_MAX: usize = MAX_BODY_BYTES;
 pub const COMPACT_ACTION_BYTES: usize = 3 * 32 + COMPACT_NOTE_BYTES;
 /// The part of a note's ciphertext that says what the note is, without the memo.
 pub const COMPACT_NOTE_BYTES: usize = 52;
-/// Actions of one transaction, at most.
-const ACTIONS_MAX: usize = 32;
 
 /// What a wallet needs of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,13 +168,28 @@ impl CompactBlock {
     }
 }
 
+impl CompactAction {
+    fn of(action: &ActionBytes) -> Self {
+        let note = action.enc_ciphertext.first_chunk();
+        Self {
+            nullifier: action.nullifier,
+            cmx: action.cmx,
+            epk: action.epk,
+            enc: *note.expect("a ciphertext has 580 bytes"),
+        }
+    }
+}
+
 impl CompactTx {
     pub fn of(tx: &Transaction) -> Self {
+        let (function, fee_units) = (&tx.payload.function, tx.payload.fee_units);
+        let actions = function.bundle().map(|bundle| &bundle.actions);
+        let actions = actions.into_iter().flatten();
         Self {
             id: tx.id(),
-            fee_units: tx.payload.fee_units,
-            public: PublicPart::of(&tx.payload.function),
-            actions: Vec::new(),
+            fee_units,
+            public: PublicPart::of(function, fee_units),
+            actions: actions.map(CompactAction::of).collect(),
         }
     }
 

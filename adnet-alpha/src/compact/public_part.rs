@@ -46,13 +46,38 @@ pub enum PublicPart {
 }
 
 impl PublicPart {
-    /// What `function` says.
-    pub fn of(function: &Function) -> Self {
+    /// What `function` says, with a fee of `fee_units`.
+    ///
+    /// # Panics
+    /// If the function's bundle gives no amount: no such transaction is in a block.
+    pub fn of(function: &Function, fee_units: u64) -> Self {
+        let amount_units = function.amount_units(fee_units);
+        let amount_units = amount_units.expect("verification refuses a bundle without an amount");
         match function {
             Function::TransferPublic(f) => Self::TransferPublic(f.clone()),
             Function::Mint(f) => Self::Mint(f.clone()),
             Function::Burn(f) => Self::Burn(f.clone()),
             Function::Lock(f) => Self::Lock(f.clone()),
+            Function::Shield(f) => Self::Shield {
+                sender: f.sender,
+                nonce: f.nonce,
+                amount_units,
+            },
+            Function::Unshield(f) => Self::Unshield {
+                recipient: f.recipient,
+                amount_units,
+            },
+            Function::TransferPrivate(_) => Self::TransferPrivate,
+            Function::MintPrivate(f) => Self::MintPrivate {
+                order_nonce: f.order_nonce,
+                amount_units,
+                reason_hash: f.reason_hash,
+            },
+            Function::BurnPrivate(_) => Self::BurnPrivate { amount_units },
+            Function::LockPrivate(f) => Self::LockPrivate {
+                recipient: f.recipient,
+                amount_units,
+            },
         }
     }
 

@@ -43,13 +43,6 @@ impl Pending {
 }
 
 impl Wallet {
-    /// Remembers a transaction that was built: to be called, and the state written, before it is
-    /// sent.
-    pub fn add_pending(&mut self, pending: Pending) {
-        self.drop_pending(&pending.id);
-        self.pending.push(pending);
-    }
-
     /// Forgets a transaction that the node has refused, or that has expired. Whoever drops one that
     /// may still come to a block can pay twice.
     pub fn drop_pending(&mut self, id: &Hash) -> Option<Pending> {

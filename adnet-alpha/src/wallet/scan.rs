@@ -217,8 +217,12 @@ impl Wallet {
                 ..entry
             });
         }
-        if self.drop_pending(&tx.id).is_some() {
+        if let Some(pending) = self.drop_pending(&tx.id) {
             scanned.finalised.push(tx.id);
+            // What one has made oneself need not be fetched.
+            if let Some(transaction) = pending.transaction() {
+                self.complete(&transaction);
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use super::history::{HistoryEntry, Status};
 use super::keys::ViewingKeys;
 use super::note::OwnNote;
 use super::pending::Pending;
-use super::tree::{CHECKPOINTS_MAX, CommitmentTree, TreeError, TreeFrontier};
+use super::tree::{CHECKPOINTS_MAX, CommitmentTree, TreeError};
+use crate::pool::tree::NoteTree;
 
 /// Blocks between the newest block and the one whose root a payment names. Notes can be spent from
 /// this age on. A root that is a few blocks old tells less about when its wallet was last in use.
@@ -38,7 +39,7 @@ pub struct BlockRef {
 pub struct Birthday {
     pub block: BlockRef,
     /// The tree of note commitments after it.
-    pub frontier: TreeFrontier,
+    pub tree: NoteTree,
 }
 
 /// The state of a wallet. Whoever has the file sees all that its viewing key sees; only
@@ -88,7 +89,7 @@ impl Wallet {
         viewing: ViewingKeys,
         birthday: Birthday,
     ) -> Result<Self, TreeError> {
-        let Birthday { block, frontier } = birthday;
+        let Birthday { block, tree } = birthday;
         Ok(Self {
             network,
             viewing,
@@ -97,7 +98,7 @@ impl Wallet {
             notes: BTreeMap::new(),
             history: Vec::new(),
             pending: Vec::new(),
-            tree: CommitmentTree::begin(block.height, frontier)?,
+            tree: CommitmentTree::begin(block.height, tree.frontier().clone())?,
         })
     }
 

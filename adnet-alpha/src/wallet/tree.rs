@@ -16,12 +16,12 @@ use shardtree::error::ShardTreeError;
 use shardtree::store::ShardStore;
 use shardtree::store::memory::MemoryShardStore;
 
-/// Levels of the tree.
-pub const DEPTH: u8 = 32;
+use crate::pool::tree::{ANCHOR_WINDOW_BLOCKS, DEPTH, SUBTREE_LEVEL};
+
 /// Levels of a subtree that is kept in one piece.
-pub const SHARD_HEIGHT: u8 = 16;
+pub const SHARD_HEIGHT: u8 = SUBTREE_LEVEL;
 /// Blocks that the tree can go back: as many as the chain accepts anchors of.
-pub const CHECKPOINTS_MAX: usize = 100;
+pub const CHECKPOINTS_MAX: usize = ANCHOR_WINDOW_BLOCKS as usize;
 
 pub type TreeFrontier = Frontier<MerkleHashOrchard, DEPTH>;
 pub(super) type Store = MemoryShardStore<MerkleHashOrchard, u64>;

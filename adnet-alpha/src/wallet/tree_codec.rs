@@ -21,7 +21,8 @@ use orchard::tree::MerkleHashOrchard;
 use shardtree::store::{Checkpoint, ShardStore, TreeState};
 use shardtree::{LocatedPrunableTree, LocatedTree, Node, PrunableTree, RetentionFlags, Tree};
 
-use super::tree::{CHECKPOINTS_MAX, CommitmentTree, DEPTH, SHARD_HEIGHT, Store, TreeError, never};
+use super::tree::{CHECKPOINTS_MAX, CommitmentTree, SHARD_HEIGHT, Store, TreeError, never};
+use crate::pool::tree::DEPTH;
 
 const VERSION: u8 = 1;
 const SHARDS_MAX: usize = 1 << (DEPTH - SHARD_HEIGHT);
