@@ -24,7 +24,7 @@ use zcash_note_encryption::try_note_decryption;
 
 use super::super::harness::{Chain, EVM, REASON, address, key};
 use crate::pool::bundle::{BUNDLE_VERSION, empty_anchor};
-use crate::pool::proofs::CIRCUIT;
+use crate::pool::verifying_key::CIRCUIT;
 use crate::pool::{Bundle, BundleProof};
 use crate::tx::{
     BurnPrivate, FeeSchedule, Function, LockPrivate, MintPrivate, Payload, Shield, Transaction,
