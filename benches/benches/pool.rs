@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use adnet_alpha::AlphaApp;
 use adnet_alpha::compact::{CompactBlock, CompactTx};
-use adnet_alpha::pool::proofs::verifying_key;
 use adnet_alpha::pool::tree::NoteTree;
+use adnet_alpha::pool::verifying_key::verifying_key;
 use adnet_alpha::rules::Rules;
 use adnet_alpha::tx::{FeeSchedule, Transaction, approve};
 use adnet_alpha::wallet::keys::SpendingKeys;
@@ -51,7 +51,12 @@ fn main() {
     prepare_proving();
 
     let mut figures = Figures { is_test };
-    figures.add("verifying key, built once per process", "", &seconds(key_time), "");
+    figures.add(
+        "verifying key, built once per process",
+        "",
+        &seconds(key_time),
+        "",
+    );
     let (txs, proving) = transactions(&genesis, made);
     let bytes = txs[0].encode().len();
     let proof = txs[0].witness.proof().expect("shielded").proof.len();
@@ -82,7 +87,12 @@ fn main() {
     let pool = pool.expect("threads can be started");
     pool.install(|| validate_block(&mut figures, &rules, &raws, is_test));
     tree(&mut figures, if is_test { 100 } else { 20_000 });
-    scan(&mut figures, &genesis, &txs, if is_test { 20 } else { SCANNED_ACTIONS });
+    scan(
+        &mut figures,
+        &genesis,
+        &txs,
+        if is_test { 20 } else { SCANNED_ACTIONS },
+    );
 }
 
 struct Figures {
@@ -108,8 +118,8 @@ fn ms(time: Duration) -> String {
 
 fn owner() -> SpendingKeys {
     let words = "abandon ".repeat(23) + "art";
-    let mnemonic: Mnemonic = words.parse().expect("a mnemonic of BIP-39's vectors");
-    SpendingKeys::derive(&mnemonic.to_seed(), 0).expect("any seed")
+    let mnemonic: Mnemonic = Mnemonic::parse(&words).expect("a mnemonic of BIP-39's vectors");
+    SpendingKeys::derive(&mnemonic.seed(), 0).expect("any seed")
 }
 
 /// Mints to notes of one owner, and the shortest time that a proof took.
@@ -129,7 +139,9 @@ fn transactions(genesis: &Genesis, count: usize) -> (Vec<Transaction>, Duration)
             expiry_height: 30,
         };
         let began = Instant::now();
-        let tx = mint.propose(&fees, governors, &mut |_| {}).expect("it builds");
+        let tx = mint
+            .propose(&fees, governors, &mut |_| {})
+            .expect("it builds");
         best = best.min(began.elapsed());
         (0..governors).fold(tx, |tx, governor| {
             let approval = approve(&dev_governor_seed(governor), &tx.payload);
@@ -157,7 +169,9 @@ fn verify(
     rounds: usize,
     cores: &str,
 ) {
-    let batch: Vec<&[u8]> = (0..count).map(|i| raws[i % raws.len()].as_slice()).collect();
+    let batch: Vec<&[u8]> = (0..count)
+        .map(|i| raws[i % raws.len()].as_slice())
+        .collect();
     let (mut ours, mut raw) = (Duration::MAX, Duration::MAX);
     for _ in 0..rounds {
         let began = Instant::now();
@@ -168,9 +182,14 @@ fn verify(
         let mut validator = BatchValidator::new(verifying_key());
         for index in 0..count {
             let (bundle, sighash) = &bundles[index % bundles.len()];
-            validator.add_bundle(bundle, *sighash).expect("of this circuit");
+            validator
+                .add_bundle(bundle, *sighash)
+                .expect("of this circuit");
         }
-        assert!(validator.validate(UnwrapErr(SysRng)), "all of them are good");
+        assert!(
+            validator.validate(UnwrapErr(SysRng)),
+            "all of them are good"
+        );
         raw = raw.min(began.elapsed());
     }
     let per_second = |time: Duration| count as f64 / time.as_secs_f64();
@@ -192,9 +211,15 @@ fn verify(
 fn validate_block(figures: &mut Figures, rules: &Rules, raws: &[Vec<u8>], is_test: bool) {
     let bytes = if is_test { 20_000 } else { BLOCK_BYTES };
     let count = bytes / raws[0].len();
-    let batch: Vec<&[u8]> = (0..count).map(|i| raws[i % raws.len()].as_slice()).collect();
+    let batch: Vec<&[u8]> = (0..count)
+        .map(|i| raws[i % raws.len()].as_slice())
+        .collect();
     let began = Instant::now();
-    assert!(AlphaApp::verify_all(rules, &batch).iter().all(Result::is_ok));
+    assert!(
+        AlphaApp::verify_all(rules, &batch)
+            .iter()
+            .all(Result::is_ok)
+    );
     let verified = began.elapsed();
     let began = Instant::now();
     let mut tree = NoteTree::default();
@@ -204,7 +229,9 @@ fn validate_block(figures: &mut Figures, rules: &Rules, raws: &[Vec<u8>], is_tes
     black_box(tree.root());
     let appended = began.elapsed();
     figures.add(
-        &format!("validate a block of 8 MiB ({count} transactions), one core, nothing verified before"),
+        &format!(
+            "validate a block of 8 MiB ({count} transactions), one core, nothing verified before"
+        ),
         "< 2.5 s",
         &format!(
             "{} ({} verifying, {} its note commitments)",
@@ -248,7 +275,7 @@ fn tree(figures: &mut Figures, leaves: u64) {
 
 /// A wallet reads blocks that have none of its notes.
 fn scan(figures: &mut Figures, genesis: &Genesis, txs: &[Transaction], actions: usize) {
-    let stranger = SpendingKeys::derive(&Mnemonic::generate().to_seed(), 0).expect("any seed");
+    let stranger = SpendingKeys::derive(&Mnemonic::generate().seed(), 0).expect("any seed");
     let network = Network {
         name: genesis.network_name.clone(),
         genesis: genesis.hash(),
@@ -294,20 +321,25 @@ fn scan(figures: &mut Figures, genesis: &Genesis, txs: &[Transaction], actions: 
     }
     let ours = began.elapsed();
 
-    let keys = [Scope::External, Scope::Internal].map(|scope| {
-        PreparedIncomingViewingKey::new(&stranger.viewing().pool.key().to_ivk(scope))
-    });
+    let keys = [Scope::External, Scope::Internal]
+        .map(|scope| PreparedIncomingViewingKey::new(&stranger.viewing().pool.key().to_ivk(scope)));
     let inputs: Vec<(IronwoodDomain, CompactAction)> = (0..made)
         .map(|index| {
             let (bundle, _) = decoded(&txs[index % txs.len()]);
             let action = &bundle.actions()[index % 2];
-            (IronwoodDomain::for_action(action), CompactAction::from(action))
+            (
+                IronwoodDomain::for_action(action),
+                CompactAction::from(action),
+            )
         })
         .collect();
     let began = Instant::now();
     let found = zcash_note_encryption::batch::try_compact_note_decryption(&keys, &inputs);
     let raw = began.elapsed();
-    assert!(found.iter().all(Option::is_none), "a stranger finds nothing");
+    assert!(
+        found.iter().all(Option::is_none),
+        "a stranger finds nothing"
+    );
     let per_10k = |time: Duration| seconds(time.mul_f64(SCANNED_ACTIONS as f64 / made as f64));
     figures.add(
         "scan 10,000 actions: decryption and the wallet's tree, all cores",

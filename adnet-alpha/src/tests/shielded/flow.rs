@@ -20,7 +20,11 @@ impl Flow {
         let notes = &self.chain.app.committed().notes;
         assert_eq!(notes.root(), self.alice.anchor().to_bytes(), "same tree");
         let pool = self.alice.balance() + self.bob.balance();
-        assert_eq!(self.chain.supply().pool_units, pool, "the pool has all notes");
+        assert_eq!(
+            self.chain.supply().pool_units,
+            pool,
+            "the pool has all notes"
+        );
         self.chain.reopen();
     }
 }
@@ -102,10 +106,7 @@ fn ax_goes_into_the_pool_through_it_and_out_of_it_again() {
     let after = flow.chain.supply();
     assert_eq!(after.issued_units, before.issued_units + 200_000);
     assert_eq!(after.burned_units, before.burned_units + burned);
-    assert_eq!(
-        after.locked_total_units,
-        before.locked_total_units + locked
-    );
+    assert_eq!(after.locked_total_units, before.locked_total_units + locked);
     let fees = shield_fee + mint_fee + 2 * fee + unshield_fee + lock_fee;
     assert_eq!(after.fees_units, before.fees_units + fees);
     assert_eq!(after.pool_units, 100_000 + 1);

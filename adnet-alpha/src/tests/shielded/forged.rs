@@ -43,23 +43,75 @@ fn every_forged_variant_is_refused_by_name_and_spoils_no_batch() {
 
     type Forge = fn(&mut Transaction);
     let forgeries: [(&str, Forge, &[&str]); 16] = [
-        ("cv_net", |tx| bundle(tx).actions[0].cv_net[0] ^= 1, &["BAD_BUNDLE", "BAD_PROOF"]),
-        ("nullifier", |tx| bundle(tx).actions[0].nullifier[0] ^= 1, &["BAD_PROOF"]),
-        ("nullifier out of the field", |tx| bundle(tx).actions[0].nullifier = [0xff; 32], &["BAD_BUNDLE"]),
-        ("rk", |tx| bundle(tx).actions[1].rk[0] ^= 1, &["BAD_BUNDLE", "BAD_PROOF"]),
+        (
+            "cv_net",
+            |tx| bundle(tx).actions[0].cv_net[0] ^= 1,
+            &["BAD_BUNDLE", "BAD_PROOF"],
+        ),
+        (
+            "nullifier",
+            |tx| bundle(tx).actions[0].nullifier[0] ^= 1,
+            &["BAD_PROOF"],
+        ),
+        (
+            "nullifier out of the field",
+            |tx| bundle(tx).actions[0].nullifier = [0xff; 32],
+            &["BAD_BUNDLE"],
+        ),
+        (
+            "rk",
+            |tx| bundle(tx).actions[1].rk[0] ^= 1,
+            &["BAD_BUNDLE", "BAD_PROOF"],
+        ),
         // The identity: no signature of it means anything (it once made verifiers panic).
-        ("rk identity", |tx| bundle(tx).actions[1].rk = [0; 32], &["BAD_BUNDLE"]),
-        ("cmx", |tx| bundle(tx).actions[0].cmx[0] ^= 1, &["BAD_PROOF"]),
-        ("epk", |tx| bundle(tx).actions[0].epk[0] ^= 1, &["BAD_BUNDLE", "BAD_PROOF"]),
-        ("enc_ciphertext", |tx| bundle(tx).actions[0].enc_ciphertext[300] ^= 1, &["BAD_PROOF"]),
-        ("out_ciphertext", |tx| bundle(tx).actions[1].out_ciphertext[5] ^= 1, &["BAD_PROOF"]),
+        (
+            "rk identity",
+            |tx| bundle(tx).actions[1].rk = [0; 32],
+            &["BAD_BUNDLE"],
+        ),
+        (
+            "cmx",
+            |tx| bundle(tx).actions[0].cmx[0] ^= 1,
+            &["BAD_PROOF"],
+        ),
+        (
+            "epk",
+            |tx| bundle(tx).actions[0].epk[0] ^= 1,
+            &["BAD_BUNDLE", "BAD_PROOF"],
+        ),
+        (
+            "enc_ciphertext",
+            |tx| bundle(tx).actions[0].enc_ciphertext[300] ^= 1,
+            &["BAD_PROOF"],
+        ),
+        (
+            "out_ciphertext",
+            |tx| bundle(tx).actions[1].out_ciphertext[5] ^= 1,
+            &["BAD_PROOF"],
+        ),
         ("flags", |tx| bundle(tx).flags ^= 1, &["WRONG_FLAGS"]),
-        ("value balance", |tx| bundle(tx).value_balance -= 1, &["BAD_PROOF"]),
-        ("anchor", |tx| bundle(tx).anchor[0] ^= 1, &["ANCHOR_UNKNOWN"]),
+        (
+            "value balance",
+            |tx| bundle(tx).value_balance -= 1,
+            &["BAD_PROOF"],
+        ),
+        (
+            "anchor",
+            |tx| bundle(tx).anchor[0] ^= 1,
+            &["ANCHOR_UNKNOWN"],
+        ),
         ("fee", |tx| tx.payload.fee_units += 1, &["BAD_PROOF"]),
         ("proof", |tx| proof(tx).proof[4_000] ^= 1, &["BAD_PROOF"]),
-        ("spend signature", |tx| proof(tx).spend_signatures[0][3] ^= 1, &["BAD_PROOF"]),
-        ("binding signature", |tx| proof(tx).binding_signature[40] ^= 1, &["BAD_PROOF"]),
+        (
+            "spend signature",
+            |tx| proof(tx).spend_signatures[0][3] ^= 1,
+            &["BAD_PROOF"],
+        ),
+        (
+            "binding signature",
+            |tx| proof(tx).binding_signature[40] ^= 1,
+            &["BAD_PROOF"],
+        ),
     ];
     let mut batch = vec![good.clone()];
     for (what, forge, expected) in &forgeries {

@@ -112,7 +112,8 @@ impl Owner {
     /// The tree's root as this owner has it.
     pub fn anchor(&self) -> Anchor {
         let root = self.tree.root_at_checkpoint_depth(Some(0));
-        root.expect("memory").map_or_else(empty_anchor, Anchor::from)
+        root.expect("memory")
+            .map_or_else(empty_anchor, Anchor::from)
     }
 
     fn path(&self, position: u64) -> MerklePath {

@@ -49,7 +49,9 @@ pub fn verified(chain: &Chain, tx: &Transaction) -> Result<Arc<VerifiedTx<Transa
 
 /// Executes and commits a block of such transactions.
 pub fn block(chain: &mut Chain, txs: &[Transaction]) -> Result<(), InvalidBlock> {
-    let verified = txs.iter().map(|tx| verified(chain, tx).expect("semantically valid"));
+    let verified = txs
+        .iter()
+        .map(|tx| verified(chain, tx).expect("semantically valid"));
     let verified: Vec<_> = verified.collect();
     let context = chain.context();
     let executed = chain.app.execute(&chain.store, &context, &verified, &[]);
@@ -105,16 +107,25 @@ fn a_nullifier_is_spent_once_in_a_bundle_a_block_and_the_chain() {
         };
         f.bundle.actions[0].nullifier
     };
-    assert_eq!(block_code(&mut chain, &[one.clone(), other.clone()]), "NULLIFIER_SPENT");
+    assert_eq!(
+        block_code(&mut chain, &[one.clone(), other.clone()]),
+        "NULLIFIER_SPENT"
+    );
     block(&mut chain, std::slice::from_ref(&one)).expect("valid alone");
     assert_eq!(block_code(&mut chain, &[other.clone()]), "NULLIFIER_SPENT");
     chain.reopen();
     assert_eq!(block_code(&mut chain, &[other.clone()]), "NULLIFIER_SPENT");
     // What waits in the mempool is asked the same.
     let waiting = verified(&chain, &other).expect("semantically valid");
-    chain.app.check(&waiting).expect("all but its claims is fine");
+    chain
+        .app
+        .check(&waiting)
+        .expect("all but its claims is fine");
     let claims = chain.app.check_claims(&chain.store, &waiting);
-    assert_eq!(claims.expect("memory").expect_err("spent").code, "NULLIFIER_SPENT");
+    assert_eq!(
+        claims.expect("memory").expect_err("spent").code,
+        "NULLIFIER_SPENT"
+    );
     // A proposer leaves it out for ever.
     let context = chain.context();
     let proposed = chain.app.propose(&chain.store, &context, &[waiting], &[]);
@@ -147,7 +158,10 @@ fn anchors_unknown_stale_of_the_same_block_and_of_the_future() {
     let waiting = verified(&chain, &last_chance).expect("semantically valid");
     chain.app.check(&waiting).expect("a hundred blocks old");
     chain.must_block(&[]);
-    assert_eq!(chain.app.check(&waiting).expect_err("older").code, "ANCHOR_UNKNOWN");
+    assert_eq!(
+        chain.app.check(&waiting).expect_err("older").code,
+        "ANCHOR_UNKNOWN"
+    );
     let mut again = spend(&chain, 3, first);
     assert_eq!(block_code(&mut chain, &[again.clone()]), "ANCHOR_UNKNOWN");
     // The latest root stays good, however old.
@@ -258,7 +272,12 @@ fn expiry_and_other_limits_hold_for_notes_too() {
     // Trailing bytes, and a bundle in a function that has none.
     let mut raw = spend(&chain, 10, anchor).encode();
     raw.push(0);
-    assert_eq!(Transaction::decode(&raw).expect_err("a byte too many").code(), "INVALID_REQUEST");
+    assert_eq!(
+        Transaction::decode(&raw)
+            .expect_err("a byte too many")
+            .code(),
+        "INVALID_REQUEST"
+    );
     // An output-only bundle names the empty tree, a spending one must not have made that up.
     let mint = super::model::mint(&chain, 2, 50_000, 11);
     assert_eq!(code(&chain, &mint), "OK");

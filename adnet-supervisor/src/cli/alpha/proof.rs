@@ -110,7 +110,11 @@ impl VerifyCommand {
             (None, Some(header), Some(genesis)) => {
                 (signed_root(header, genesis, answer.height)?, true)
             }
-            _ => return Err(UsageError("give --state-root, or --header and --genesis".into()).into()),
+            _ => {
+                return Err(
+                    UsageError("give --state-root, or --header and --genesis".into()).into(),
+                );
+            }
         };
         state_proof::verify(ChainId::Alpha, &state_root, &key, value.as_deref(), &proof)
             .with_context(|| format!("the proof does not lead to the state root {state_root}"))?;
@@ -209,7 +213,11 @@ fn key_text(key: &[u8]) -> String {
         Some(at) => {
             let (kind, name) = key.split_at(at + 1);
             let kind = String::from_utf8_lossy(kind);
-            match (kind.as_ref(), <[u8; 32]>::try_from(name), <[u8; 8]>::try_from(name)) {
+            match (
+                kind.as_ref(),
+                <[u8; 32]>::try_from(name),
+                <[u8; 8]>::try_from(name),
+            ) {
                 ("account/", Ok(owner), _) => format!("{kind}{}", AlphaAddress(owner)),
                 (_, _, Ok(number)) => format!("{kind}{}", u64::from_be_bytes(number)),
                 _ => format!("{kind}{}", hex::encode(name)),
@@ -249,7 +257,10 @@ mod tests {
         };
         let text = meaning(&account, Some(&value.encode()));
         assert!(text.starts_with("account/ax1"), "{text}");
-        assert!(text.ends_with("holds 7 units, its next nonce is 2"), "{text}");
+        assert!(
+            text.ends_with("holds 7 units, its next nonce is 2"),
+            "{text}"
+        );
         let nullifier = StateKey::Nullifier([0xab; 32]).encode();
         let text = meaning(&nullifier, Some(&9u64.to_be_bytes()));
         assert!(text.ends_with("abab was spent at height 9"), "{text}");
