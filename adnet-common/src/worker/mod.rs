@@ -10,6 +10,7 @@ mod links;
 mod listen;
 mod pulse;
 mod run;
+mod verifier;
 
 pub use chain_loop::WorkerFault;
 pub use handle::{

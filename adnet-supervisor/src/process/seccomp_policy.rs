@@ -151,6 +151,9 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
         SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0), is(2, STANDBY_NICENESS)]]
             => "a standby's thread steps behind those at work, for good",
         SYS_sched_getaffinity => "thread pools count the processors",
+        SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0)]]
+            => "threads that verify stand back behind the chain's; of others' priority nothing, and \
+                without capabilities there is no way up again",
         SYS_exit => "a thread ends",
         SYS_exit_group => "the process ends",
         SYS_gettid => "abort and thread names",
@@ -215,7 +218,8 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
     }
 }
 
-// libc types these two differently per architecture; the numbers are those of Linux's generic ABI.
+// libc types these differently per architecture; the numbers are those of Linux's generic ABI.
+const PRIO_PROCESS: i32 = 0;
 const FIONBIO: i32 = 0x5421;
 const TCGETS: i32 = 0x5401;
 // And this one per C library.
