@@ -119,7 +119,10 @@ fn status_of(code: &str) -> (StatusCode, Option<u64>) {
         | "EXPIRED"
         | "EXPIRY_TOO_FAR"
         | "SUPPLY_OVERFLOW"
-        | "NONCE_TOO_HIGH" => StatusCode::UNPROCESSABLE_ENTITY,
+        | "NONCE_TOO_HIGH"
+        | "ANCHOR_UNKNOWN"
+        | "POOL_EXCEEDED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "NULLIFIER_SPENT" => StatusCode::CONFLICT,
         "UNSUPPORTED_FUNCTION" => StatusCode::NOT_IMPLEMENTED,
         "INTERNAL" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,

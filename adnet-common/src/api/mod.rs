@@ -21,12 +21,13 @@ mod routes;
 mod serve;
 mod slots;
 mod stall;
+mod streams;
 mod validators;
 
 pub use attestation::AttestationBody;
 pub use envelope::{ApiError, ApiResult, ok};
 pub use evidence::EvidenceBody;
-pub use extract::{ApiJson, ApiPath, ApiQuery};
+pub use extract::{ApiJson, ApiPath, ApiPeer, ApiQuery, ApiSigned};
 pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
 pub use operators::{Operators, SignRequestError, sign_request};
@@ -34,6 +35,7 @@ pub use peers::PeerReport;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
 pub use slots::Slots;
+pub use streams::{Piece, StreamPlace, Streams};
 pub use validators::ValidatorsBody;
 
 #[cfg(test)]
