@@ -4,6 +4,7 @@
 //! more (`process/exit_code.rs`). Results go to standard output and everything else to standard error,
 //! so that `--json` can be piped.
 
+mod alpha;
 mod completion;
 mod config;
 mod control_client;
@@ -64,6 +65,7 @@ enum Command {
     Peers(peers::PeersCommand),
     Testnet(testnet::TestnetCommand),
     Tx(tx::TxCommand),
+    Alpha(alpha::AlphaCommand),
     Keys(keys::KeysCommand),
     Config(config::ConfigCommand),
     Version(version::VersionCommand),
@@ -80,6 +82,7 @@ pub fn parse_and_dispatch() -> ExitCode {
         Command::Peers(command) => command.execute(),
         Command::Testnet(command) => command.execute(),
         Command::Tx(command) => command.execute(),
+        Command::Alpha(command) => command.execute(),
         Command::Keys(command) => command.execute(),
         Command::Config(command) => command.execute(),
         Command::Version(command) => command.execute(),
