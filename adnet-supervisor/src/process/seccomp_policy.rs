@@ -150,8 +150,8 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
         SYS_sched_yield => "spin loops give way",
         SYS_sched_getaffinity => "thread pools count the processors",
         SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0)]]
-            => "threads that verify, and a standby's, stand back behind those at work; of others' priority nothing, and \
-                without capabilities there is no way up again",
+            => "threads that verify, and a standby's, stand back behind those at work; of others' \
+                priority nothing, and without capabilities there is no way up again",
         SYS_exit => "a thread ends",
         SYS_exit_group => "the process ends",
         SYS_gettid => "abort and thread names",
