@@ -4,6 +4,8 @@
 //! more (`process/exit_code.rs`). Results go to standard output and everything else to standard error,
 //! so that `--json` can be piped.
 
+mod amount;
+mod api_client;
 mod completion;
 mod config;
 mod control_client;

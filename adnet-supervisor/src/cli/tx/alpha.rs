@@ -18,12 +18,12 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{
-    Network, SendArgs,
+use super::{Network, SendArgs};
+use crate::cli::{
     amount::{Units, in_ax},
     api_client::{ApiClient, number, wait_for},
+    signer_key,
 };
-use crate::cli::signer_key;
 
 /// Transfer, lock, burn or mint AX on Alpha
 #[derive(Debug, Args)]
