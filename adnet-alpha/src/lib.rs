@@ -1,12 +1,14 @@
-//! Alpha, the privacy chain: `credits.alpha` on public accounts, its state tree and its HTTP API.
+//! Alpha, the privacy chain: `credits.alpha` on public accounts and in the shielded pool, its state
+//! tree, its HTTP API.
 //!
-//! [`tx`] is the transaction format, [`rules`] what holds whatever the state, [`state`] the leaves,
+//! [`tx`] is the transaction format, [`pool`] the shielded pool, [`rules`] what holds whatever the state, [`state`] the leaves,
 //! the tree and execution, [`AlphaApp`] the chain as the chain core runs it, [`api`] the HTTP API.
 //! The crate knows nothing of Delta but the messages that cross between the chains.
 
 pub mod api;
 mod app;
 mod open;
+pub mod pool;
 mod receipt;
 mod refusal;
 pub mod rules;

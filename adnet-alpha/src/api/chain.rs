@@ -11,6 +11,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Api;
+use crate::pool::tree::ANCHOR_WINDOW_BLOCKS;
 use crate::tx;
 
 /// A chain without a block for this many intervals is not healthy.
@@ -91,6 +92,9 @@ struct VersionBody<'a> {
     genesis: Hash,
     fee_base_units: u64,
     fee_per_byte_units: u64,
+    fee_per_action_units: u64,
+    /// How many blocks back a spend's anchor may be.
+    anchor_window_blocks: u64,
     expiry_window_blocks: u64,
     governor_threshold: usize,
     governors: Vec<PublicKey>,
@@ -106,6 +110,8 @@ pub(super) async fn version(State(api): State<Api>) -> ApiResult {
         genesis: rules.genesis,
         fee_base_units: rules.fees.base_units,
         fee_per_byte_units: rules.fees.per_byte_units,
+        fee_per_action_units: rules.fees.per_action_units,
+        anchor_window_blocks: ANCHOR_WINDOW_BLOCKS,
         expiry_window_blocks: rules.expiry_window_blocks,
         governor_threshold: rules.governor_threshold,
         governors: rules.governors.iter().copied().collect(),

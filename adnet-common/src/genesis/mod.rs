@@ -70,9 +70,10 @@ pub struct AlphaGenesis {
     /// Bytes of an encoded block body, at most.
     pub max_block_bytes: u64,
     pub max_block_txs: u32,
-    /// Fee of a transaction: base + bytes × per byte, in AX units.
+    /// Fee of a transaction: base + bytes × per byte + shielded actions × per action, in AX units.
     pub fee_base_units: u64,
     pub fee_per_byte_units: u64,
+    pub fee_per_action_units: u64,
     /// A transaction's expiry height is at most this far ahead of the block it lands in.
     pub expiry_window_blocks: u64,
     /// Who may mint.
