@@ -23,6 +23,7 @@ use jmt::storage::{Node, NodeKey};
 
 use crate::open;
 use crate::pool::tree::{Anchors, NoteTree};
+use crate::pool_index::{self, TREE_STATE_EVERY_BLOCKS};
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -99,7 +100,7 @@ impl AlphaApp {
             reported,
             notes,
             anchors,
-            subtrees: _,
+            subtrees,
             outbox,
             leaves,
         } = draft.finish();
@@ -113,6 +114,13 @@ impl AlphaApp {
             };
             writes.push(receipt.write(&tx.id));
         }
+        let before = self.committed.notes.len();
+        writes.push(pool_index::commitments_write(block.height, before));
+        if block.height.is_multiple_of(TREE_STATE_EVERY_BLOCKS) {
+            let frontier = notes.encode();
+            writes.push(pool_index::tree_state_write(block.height, frontier));
+        }
+        writes.extend(subtrees.iter().map(pool_index::subtree_write));
         Ok(Executed {
             state_root: update.root,
             outbox,

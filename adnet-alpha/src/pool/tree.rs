@@ -25,13 +25,6 @@ pub struct NoteTree {
     frontier: NoteFrontier,
 }
 
-/// A subtree that is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subtree {
-    pub index: u64,
-    pub root: [u8; 32],
-}
-
 impl Default for NoteTree {
     fn default() -> Self {
         Self {
@@ -58,22 +51,20 @@ impl NoteTree {
         &self.frontier
     }
 
-    /// Adds a note commitment, which verification has found to be a field element. Returns the
-    /// subtree that it fills, if it fills one.
+    /// Adds a note commitment, which verification has found to be a field element. Returns number
+    /// and root of the subtree that it fills, if it fills one.
     ///
     /// # Panics
     /// If the tree is full: 2^32 notes would take centuries of full blocks.
-    pub fn append(&mut self, commitment: &[u8; 32]) -> Option<Subtree> {
+    pub fn append(&mut self, commitment: &[u8; 32]) -> Option<(u64, [u8; 32])> {
         let leaf = Option::from(MerkleHashOrchard::from_bytes(commitment));
         let leaf = leaf.expect("a verified bundle has canonical note commitments");
         assert!(self.frontier.append(leaf), "the note tree has room");
         let end = self.frontier.value().expect("a leaf was added");
         let position = u64::from(end.position());
         let is_last = (position + 1).is_multiple_of(1 << SUBTREE_LEVEL);
-        is_last.then(|| Subtree {
-            index: position >> SUBTREE_LEVEL,
-            root: end.root(Some(Level::from(SUBTREE_LEVEL))).to_bytes(),
-        })
+        let root = || end.root(Some(Level::from(SUBTREE_LEVEL))).to_bytes();
+        is_last.then(|| (position >> SUBTREE_LEVEL, root()))
     }
 
     /// Notes u64 · then, if there are any: last leaf 32 · number of ommers u8 · ommers 32 each, from

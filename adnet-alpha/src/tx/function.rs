@@ -12,7 +12,7 @@ use super::shielded::{BurnPrivate, LockPrivate, MintPrivate, Shield, TransferPri
 use crate::pool::Bundle;
 use crate::refusal::Refusal;
 
-pub(super) mod tag {
+pub(crate) mod tag {
     pub const TRANSFER_PUBLIC: u8 = 1;
     pub const MINT: u8 = 2;
     pub const BURN: u8 = 3;

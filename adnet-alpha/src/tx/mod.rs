@@ -26,8 +26,8 @@ mod sign;
 mod witness;
 
 pub use fees::FeeSchedule;
-pub(crate) use function::entering_units;
 pub use function::{Burn, Function, Lock, MintOrder, TransferPublic};
+pub(crate) use function::{entering_units, tag};
 pub use json::{JsonApproval, SignedBurn, SignedLock, SignedMint, SignedTransfer, TransactionJson};
 pub use shielded::{BurnPrivate, LockPrivate, MintPrivate, Shield, TransferPrivate, Unshield};
 pub use shielded_json::{ActionJson, BundleJson, ShieldedJson};

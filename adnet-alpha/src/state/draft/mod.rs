@@ -18,7 +18,8 @@ use adnet_common::supply::AlphaSupply;
 use adnet_common::validators::Validators;
 
 use super::{Account, BurnRecord, Committed, LockRecord, MintRecord, StateKey};
-use crate::pool::tree::{Anchors, NoteTree, Subtree};
+use crate::pool::tree::{Anchors, NoteTree};
+use crate::pool_index::Subtree;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::tx::{Function, Transaction};

@@ -6,7 +6,8 @@ use super::super::StateKey;
 use super::{BALANCED, Draft, add};
 use crate::pool::Bundle;
 use crate::pool::bundle::flag_byte;
-use crate::pool::tree::{ANCHOR_WINDOW_BLOCKS, Anchors, NoteTree, Subtree};
+use crate::pool::tree::{ANCHOR_WINDOW_BLOCKS, Anchors, NoteTree};
+use crate::pool_index::Subtree;
 use crate::refusal::Refusal;
 
 /// The tree of note commitments after the block.
@@ -70,8 +71,14 @@ impl Draft<'_> {
         let mut tree = self.committed.notes.clone();
         let mut anchors = self.committed.anchors.clone();
         let commitments = std::mem::take(&mut self.commitments);
-        let subtrees = commitments.iter().filter_map(|cmx| tree.append(cmx));
-        let subtrees: Vec<Subtree> = subtrees.collect();
+        let height = self.height;
+        let filled = commitments.iter().filter_map(|cmx| tree.append(cmx));
+        let subtree = |(index, root)| Subtree {
+            index,
+            root,
+            height,
+        };
+        let subtrees: Vec<Subtree> = filled.map(subtree).collect();
         if !commitments.is_empty() {
             anchors.push(self.height, tree.root());
             let leaves = [
