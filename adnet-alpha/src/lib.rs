@@ -17,6 +17,7 @@ mod refusal;
 pub mod rules;
 pub mod state;
 pub mod tx;
+pub mod wallet;
 
 pub use app::{AlphaApp, AlphaPending, AlphaView, SNAPSHOT_EVERY_BLOCKS};
 pub use receipt::Receipt;
