@@ -94,7 +94,9 @@ impl ApiClient {
             bail!("{url} answered {}", response.status());
         }
         let header = response.headers().get(header);
-        let header = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = header
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let body = response.into_body();
         Ok((body.into_with_config().limit(u64::MAX).reader(), header))
     }
