@@ -5,3 +5,4 @@ pub mod harness;
 pub mod hostile;
 pub mod hostile_peers;
 pub mod sim;
+pub mod verification;

@@ -87,7 +87,7 @@ impl ApiError {
 /// | 403 | what no signature can ever allow here: deployments, too few governors |
 /// | 404, 405, 410 | no such thing, no such method, no longer kept |
 /// | 413, 429, 503, 504 | limits: too large, too often, busy, too slow |
-/// | 409 | the state has moved on: nonce or mint order used, underpriced replacement |
+/// | 409 | the state has moved on: nonce or mint order used, underpriced replacement, another waits that uses up the same |
 /// | 422 | well-formed and signed, but the state does not allow it |
 /// | 501 | reserved for a function that this release does not have |
 /// | 500 | the node failed |
@@ -107,7 +107,9 @@ fn status_of(code: &str) -> (StatusCode, Option<u64>) {
             return (StatusCode::SERVICE_UNAVAILABLE, Some(1));
         }
         "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
-        "NONCE_TOO_LOW" | "MINT_ALREADY_USED" | "REPLACEMENT_UNDERPRICED" => StatusCode::CONFLICT,
+        "NONCE_TOO_LOW" | "MINT_ALREADY_USED" | "REPLACEMENT_UNDERPRICED" | "CLAIMED" => {
+            StatusCode::CONFLICT
+        }
         "INSUFFICIENT_BALANCE"
         | "EXPIRED"
         | "EXPIRY_TOO_FAR"

@@ -164,6 +164,8 @@ pub struct SupervisorConfig {
     pub restart_limit: u64,
     pub restart_window_s: u64,
     pub require_sandbox: bool,
+    /// Whether a second Alpha worker waits to take over.
+    pub alpha_standby: bool,
 }
 
 /// `[store]`: the database that both chains share.
@@ -224,6 +226,7 @@ impl Default for Config {
                 restart_limit: 5,
                 restart_window_s: 10,
                 require_sandbox: false,
+                alpha_standby: true,
             },
             store: StoreConfig {
                 cache_bytes: 64 * 1024 * 1024,

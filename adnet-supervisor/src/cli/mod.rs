@@ -4,6 +4,7 @@
 //! more (`process/exit_code.rs`). Results go to standard output and everything else to standard error,
 //! so that `--json` can be piped.
 
+mod alpha;
 mod amount;
 mod api_client;
 mod completion;
@@ -71,6 +72,7 @@ enum Command {
     Testnet(testnet::TestnetCommand),
     Tx(tx::TxCommand),
     Wallet(wallet::WalletCommand),
+    Alpha(alpha::AlphaCommand),
     Keys(keys::KeysCommand),
     Config(config::ConfigCommand),
     Version(version::VersionCommand),
@@ -88,6 +90,7 @@ pub fn parse_and_dispatch() -> ExitCode {
         Command::Testnet(command) => command.execute(),
         Command::Tx(command) => command.execute(),
         Command::Wallet(command) => command.execute(),
+        Command::Alpha(command) => command.execute(),
         Command::Keys(command) => command.execute(),
         Command::Config(command) => command.execute(),
         Command::Version(command) => command.execute(),

@@ -48,7 +48,9 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
     };
     let mut links = Links::join(&launch)?;
     links.set_doorbell(shared.topology.doorbell(chain).try_clone_to_owned()?)?;
-    shared.state.worker_started(chain, std::process::id());
+    shared
+        .state
+        .worker_started(chain, std::process::id(), false);
     let genesis = Arc::clone(&shared.genesis);
     let worker = thread::Builder::new()
         .name(chain.name().to_owned())

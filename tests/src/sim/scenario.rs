@@ -49,6 +49,9 @@ pub struct Scenario {
     pub skew_max_ms: u64,
     /// A synced write takes up to this, and the chain waits for it.
     pub sync_max_ms: u64,
+    /// Verifying what a chain hands out takes up to this, job by job, while the chain goes on.
+    #[serde(default)]
+    pub verify_max_ms: u64,
     pub crashes: Crashes,
     /// A machine whose validator signs every vote twice, each time for another block.
     pub equivocator: Option<usize>,
@@ -79,6 +82,7 @@ impl Scenario {
             timer_late_max_ms: 5,
             skew_max_ms: 0,
             sync_max_ms: 0,
+            verify_max_ms: 0,
             crashes: Crashes::Never,
             equivocator: None,
             on_alpha_only: false,
@@ -127,6 +131,6 @@ impl Scenario {
 
     /// How long a message is on its way at most, and what it causes waits for a disk.
     pub fn reach_ms(&self) -> u64 {
-        self.delay_max_ms + self.slow_link_ms + self.timer_late_max_ms
+        self.delay_max_ms + self.slow_link_ms + self.timer_late_max_ms + self.verify_max_ms
     }
 }

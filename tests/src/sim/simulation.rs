@@ -17,7 +17,7 @@ use adnet_common::genesis::{Genesis, GenesisValidator};
 use adnet_common::hash::Hash;
 use adnet_common::keys::{KeyKind, SecretKey};
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
+use adnet_common::node::{Class, Exchange, NodeConfig, Topic, VerifyJob};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
 use adnet_common::trusted_block::TrustedBlock;
 use adnet_delta::DeltaApp;
@@ -47,6 +47,11 @@ pub(super) enum Event {
         bytes: Vec<u8>,
     },
     Sibling(Exchange),
+    /// A machine has verified what this life of its chain has handed out.
+    Verified {
+        life: u64,
+        job: VerifyJob,
+    },
     Restart,
     Client(usize),
     /// A cut or an outage begins or ends.
@@ -71,6 +76,8 @@ pub(super) struct Machine {
     pub disk: Disk,
     pub gate: Gate,
     pub nodes: Nodes,
+    /// How often each chain was started here.
+    pub lives: BTreeMap<ChainId, u64>,
     /// How far its clock is behind that of the simulation, which is the first of all clocks.
     pub behind_ms: u64,
     /// Until when each chain waits for the disk or sleeps.
@@ -142,6 +149,7 @@ impl Simulation {
                 disk: Disk::default(),
                 gate: Gate::default(),
                 nodes: Nodes::default(),
+                lives: BTreeMap::new(),
                 behind_ms: match scenario.skew_max_ms {
                     0 => 0,
                     most => random.below(2 * most + 1),
@@ -341,6 +349,9 @@ impl Simulation {
                 self.stimulate(place, Stimulus::Gossip { from, topic, bytes });
             }
             Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
+            Event::Verified { life, job } => {
+                self.stimulate(place, Stimulus::Verified { life, job });
+            }
             Event::Restart if self.asleep_until_ms(place).is_some() => {
                 let until_ms = self.asleep_until_ms(place).expect("seen above");
                 self.later(until_ms - self.now_ms, place, Event::Restart);
