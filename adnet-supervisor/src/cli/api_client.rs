@@ -8,9 +8,10 @@ use std::{
     io::Read,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use adnet_common::{api::sign_request, keys::SecretKey};
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
@@ -104,6 +105,31 @@ impl ApiClient {
     /// The `data` of a POST.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         data_of(self.post_json(path, body)?)
+    }
+
+    /// The `data` of a POST that an operator signs (RFC 9421).
+    pub fn post_signed(
+        &self,
+        path: &str,
+        body: &Value,
+        operator: &SecretKey,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let body = serde_json::to_vec(body)?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let nonce = format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?);
+        let fields = sign_request(operator, &url, &body, i64::try_from(now_s)?, &nonce)?;
+        let mut request = self
+            .agent
+            .post(&url)
+            .header("content-type", "application/json");
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        let mut response = request
+            .send(&body[..])
+            .with_context(|| self.unreachable())?;
+        data_of(read_json(&mut response, &url)?)
     }
 
     /// The result of a JSON-RPC call.

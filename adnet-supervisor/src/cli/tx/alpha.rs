@@ -116,6 +116,10 @@ Of a mint to a shielded address the amount is public and the recipient is not.
         /// The reason, whose hash goes into the order
         #[arg(long, default_value = "")]
         reason: String,
+        /// The name of the operator's key that signs the request, where the node takes mint orders from
+        /// its operators only
+        #[arg(long, value_name = "KEY")]
+        sign_with: Option<String>,
         #[command(flatten)]
         terms: TermsArgs,
         #[command(flatten)]
@@ -153,6 +157,7 @@ enum Build {
 
 impl AlphaTx {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut operator = None;
         let (draft, terms, send) = match self.action {
             Action::Transfer {
                 from,
@@ -201,9 +206,11 @@ impl AlphaTx {
                 amount,
                 order,
                 reason,
+                sign_with,
                 terms,
                 send,
             } => {
+                operator = sign_with;
                 let reason_hash = Hash::of("adnet/mint-reason/v1", &[reason.as_bytes()]);
                 let build = match to {
                     Payee::Public(address) => Build::Mint(MintOrder {
@@ -240,7 +247,11 @@ impl AlphaTx {
             writeln!(io::stdout(), "{}", hex::encode(tx.encode()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        broadcast(&client, &tx, &send)
+        let operator = operator.map(|name| {
+            let data_dir = &network.loaded.config.node.data_dir;
+            signer_key::find(data_dir, &name, KeyKind::Alpha)
+        });
+        broadcast(&client, &tx, operator.transpose()?.as_ref(), &send)
     }
 }
 
@@ -352,9 +363,20 @@ fn next_nonce(client: &ApiClient, key: &SecretKey) -> anyhow::Result<u64> {
     )
 }
 
-fn broadcast(client: &ApiClient, tx: &Transaction, send: &SendArgs) -> anyhow::Result<ExitCode> {
-    let raw = hex::encode(tx.encode());
-    client.post("/v1/transaction/broadcast", &json!({ "raw": raw }))?;
+fn broadcast(
+    client: &ApiClient,
+    tx: &Transaction,
+    operator: Option<&SecretKey>,
+    send: &SendArgs,
+) -> anyhow::Result<ExitCode> {
+    let (path, body) = (
+        "/v1/transaction/broadcast",
+        json!({ "raw": hex::encode(tx.encode()) }),
+    );
+    match operator {
+        Some(key) => client.post_signed(path, &body, key)?,
+        None => client.post(path, &body)?,
+    };
     let id = tx.id();
     writeln!(io::stdout(), "{id}")?;
     let fee = in_ax(tx.payload.fee_units);
