@@ -6,6 +6,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::keys::PublicKey;
 use crate::trusted_block::TrustedBlock;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub struct Config {
     pub node: NodeConfig,
     pub log: LogConfig,
     pub alpha: ChainConfig,
+    pub alpha_api: AlphaApiConfig,
     pub delta: ChainConfig,
     pub network: NetworkConfig,
     pub metrics: MetricsConfig,
@@ -122,6 +124,16 @@ pub struct ChainConfig {
     pub mempool_ttl_s: u64,
 }
 
+/// `[alpha_api]`: what Alpha's HTTP API does beside what both chains' do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlphaApiConfig {
+    /// Whether the node scans blocks with a viewing key that a client on this machine gives it.
+    pub viewing_key_balance: bool,
+    /// ed25519 public keys, separated by commas; empty if everybody may submit mint orders.
+    pub operator_keys: String,
+}
+
 /// `[network]`: how peers are found, and how many of them there may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +188,14 @@ pub struct StoreConfig {
     pub max_open_files: u64,
 }
 
+impl AlphaApiConfig {
+    /// The operators' keys. `load` has refused other texts.
+    pub fn operators(&self) -> impl Iterator<Item = PublicKey> {
+        let keys = self.operator_keys.split(',').map(str::trim);
+        keys.filter_map(|key| key.parse().ok())
+    }
+}
+
 impl NetworkConfig {
     /// Whether this node looks for others, and can be found by them.
     pub fn runs_discovery(&self) -> bool {
@@ -195,6 +215,7 @@ impl Default for Config {
                 format: LogFormat::Auto,
             },
             alpha: ChainConfig::with_ports(3030, 4130),
+            alpha_api: AlphaApiConfig::default(),
             delta: ChainConfig {
                 // Delta's blocks are five times as frequent and its traders send bursts.
                 api_rate_limit_per_s: 1_000,

@@ -44,6 +44,7 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
         genesis: config.node.genesis_file(),
         validator: shared.validator,
         config: settings.clone(),
+        alpha_api: config.alpha_api.clone(),
         rings: shared.topology.worker_rings(chain),
     };
     let mut links = Links::join(&launch)?;

@@ -131,6 +131,7 @@ fn slot(
             genesis: std::path::absolute(config.node.genesis_file())?,
             validator: shared.validator,
             config: chain_config(config, chain).clone(),
+            alpha_api: config.alpha_api.clone(),
             rings: shared.topology.worker_rings(chain),
         },
         log: config.log.clone(),

@@ -205,7 +205,9 @@ pub fn run_chain(
         incarnation: launch.incarnation,
     };
     match launch.chain {
-        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, adnet_alpha::api::router)?,
+        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |chain| {
+            adnet_alpha::api::router(chain, &launch.alpha_api)
+        })?,
         ChainId::Delta => run_worker::<DeltaApp>(links, setup, adnet_delta::api::router)?,
     }
     Ok(())
