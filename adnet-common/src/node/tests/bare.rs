@@ -372,8 +372,6 @@ pub struct TestHost {
     marks: SignMarks,
     /// Everything that was signed, in order.
     pub signed: Vec<SignRequest>,
-    /// The next block does not reach the disk.
-    pub dies_at_commit: bool,
 }
 
 impl TestHost {
@@ -389,7 +387,6 @@ impl TestHost {
             domain,
             marks: SignMarks::new(),
             signed: Vec::new(),
-            dies_at_commit: false,
         }
     }
 }
@@ -435,9 +432,6 @@ impl Signer for TestHost {
 
 impl Host for TestHost {
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
-        if self.dies_at_commit {
-            return Err(StoreError::Unreachable("it has died".into()));
-        }
         self.store.apply(&batch.writes);
         Ok(())
     }
@@ -491,7 +485,7 @@ impl<P: Plan> Machine<P> {
                 max_txs: 10,
                 max_bytes: 1000,
                 max_per_sender: 2,
-                ttl_ms: 1000,
+                ttl_ms: 600_000,
             },
             timeouts: Timeouts::default(),
             trusted: None,
