@@ -3,5 +3,6 @@
 pub(crate) mod bare;
 mod changes;
 mod evidence;
+mod host;
 mod resume;
 mod verification;

@@ -1,6 +1,7 @@
 //! Transactions that are handed out to be verified: verdicts, blocks that wait for them, claims.
 
-use super::bare::{Bare, GENESIS_MS, Machine, NoPlan, TestHost, bad_tx, genesis, good_tx};
+use super::bare::{Bare, GENESIS_MS, Machine, NoPlan, bad_tx, genesis, good_tx};
+use super::host::TestHost;
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::chain_id::ChainId;
 use crate::consensus::{CommitCertificate, Step};
