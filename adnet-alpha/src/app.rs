@@ -22,6 +22,9 @@ use adnet_common::validators::Validators;
 use jmt::storage::{Node, NodeKey};
 
 use crate::open;
+use crate::pool::tree::{Anchors, NoteTree};
+use crate::pool_index::{self, TREE_STATE_EVERY_BLOCKS};
+use crate::pool::verifying_key::verifying_key;
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -43,6 +46,8 @@ pub struct AlphaPending {
     supply: AlphaSupply,
     validators: Arc<Validators>,
     reported: BTreeSet<PublicKey>,
+    notes: NoteTree,
+    anchors: Anchors,
     nodes: BTreeMap<NodeKey, Node>,
 }
 
@@ -94,6 +99,9 @@ impl AlphaApp {
             supply,
             validators,
             reported,
+            notes,
+            anchors,
+            subtrees,
             outbox,
             leaves,
         } = draft.finish();
@@ -107,6 +115,13 @@ impl AlphaApp {
             };
             writes.push(receipt.write(&tx.id));
         }
+        let before = self.committed.notes.len();
+        writes.push(pool_index::commitments_write(block.height, before));
+        if block.height.is_multiple_of(TREE_STATE_EVERY_BLOCKS) {
+            let frontier = notes.encode();
+            writes.push(pool_index::tree_state_write(block.height, frontier));
+        }
+        writes.extend(subtrees.iter().map(pool_index::subtree_write));
         Ok(Executed {
             state_root: update.root,
             outbox,
@@ -124,6 +139,8 @@ impl AlphaApp {
                 supply,
                 validators,
                 reported,
+                notes,
+                anchors,
                 nodes: update.nodes,
             },
         })
@@ -207,6 +224,10 @@ impl Application for AlphaApp {
     type View = AlphaView;
     type Restore = AlphaRestore;
 
+    fn warm_up() {
+        verifying_key();
+    }
+
     fn rules(genesis: &Genesis) -> Rules {
         Rules::of(genesis)
     }
@@ -234,19 +255,25 @@ impl Application for AlphaApp {
     }
 
     fn verify_all(rules: &Rules, raws: &[&[u8]]) -> Vec<VerifyResult<Transaction>> {
-        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
+        let verdicts = rules.verify_all(raws).into_iter();
+        verdicts.map(|verdict| Ok(verdict?)).collect()
     }
 
     fn check_claims(
         &self,
-        _store: &dyn ReadStore,
-        _tx: &VerifiedTx<Transaction>,
+        store: &dyn ReadStore,
+        tx: &VerifiedTx<Transaction>,
     ) -> Result<Result<(), TxError>, StoreError> {
-        Ok(Ok(()))
+        let spent = state::spent(store, &tx.claims)?;
+        Ok(match spent.first() {
+            Some(nullifier) => Err(Refusal::NullifierSpent(Hash(*nullifier)).into()),
+            None => Ok(()),
+        })
     }
 
     fn check(&self, tx: &VerifiedTx<Transaction>) -> Result<Admission, TxError> {
-        let account_nonce = Draft::new(&self.rules, &self.committed).check(&tx.inner)?;
+        let draft = Draft::new(&self.rules, &self.committed, BTreeSet::new());
+        let account_nonce = draft.check(&tx.inner)?;
         Ok(Admission { account_nonce })
     }
 
@@ -258,7 +285,8 @@ impl Application for AlphaApp {
         attestations: &[Attestation],
     ) -> Result<Proposed<AlphaPending>, StoreError> {
         self.assert_next(block);
-        let mut draft = Draft::new(&self.rules, &self.committed);
+        let spent = state::spent(store, candidates.iter().flat_map(|tx| &tx.claims))?;
+        let mut draft = Draft::new(&self.rules, &self.committed, spent);
         draft.report(&block.equivocators);
         let (taken, taken_bytes) = self.take_attestations(&mut draft, attestations);
         let mut room = self
@@ -302,7 +330,8 @@ impl Application for AlphaApp {
         if let Err(invalid) = self.check_size(txs, attestations) {
             return Ok(Err(invalid));
         }
-        let mut draft = Draft::new(&self.rules, &self.committed);
+        let spent = state::spent(store, txs.iter().flat_map(|tx| &tx.claims))?;
+        let mut draft = Draft::new(&self.rules, &self.committed, spent);
         draft.report(&block.equivocators);
         for attestation in attestations {
             if let Err(invalid) = draft.consume(attestation) {
@@ -332,6 +361,8 @@ impl Application for AlphaApp {
         committed.supply = pending.supply;
         committed.validators = pending.validators;
         committed.reported.extend(pending.reported);
+        committed.notes = pending.notes;
+        committed.anchors = pending.anchors;
         for (key, node) in pending.nodes {
             self.nodes.insert(key, node);
         }

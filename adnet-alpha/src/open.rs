@@ -12,6 +12,7 @@ use adnet_common::store::{Family, ReadStore, scan_all};
 use adnet_common::supply::AlphaSupply;
 use adnet_common::validators::{SetFrom, Validators};
 
+use crate::pool::tree::{Anchors, NoteTree};
 use crate::state::{
     self, ACCOUNT_PREFIX, Account, Committed, MINT_PREFIX, MISBEHAVIOUR_PREFIX, NodeCache,
     StateKey, TOMBSTONE_PREFIX, decode_leaf, leaf_range,
@@ -34,12 +35,18 @@ pub fn genesis_leaves(genesis: &Genesis) -> BTreeMap<Vec<u8>, Vec<u8>> {
     assert!(supply.holds(), "genesis: issued = public + locked");
     let validators = genesis.validator_set();
     let validators = Validators::genesis(validators.expect("a valid genesis has validators"));
+    let notes = NoteTree::default();
     let mut leaves = BTreeMap::from([
         (StateKey::Supply.encode(), supply.encode()),
         (StateKey::Validators.encode(), validators.own.encode()),
         (
             StateKey::SiblingValidators.encode(),
             validators.sibling.encode(),
+        ),
+        (StateKey::NoteCommitments.encode(), notes.encode()),
+        (
+            StateKey::Anchors.encode(),
+            Anchors::genesis(notes.root()).encode(),
         ),
     ]);
     for entry in &genesis.alpha.accounts {
@@ -55,7 +62,7 @@ pub fn genesis_leaves(genesis: &Genesis) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 /// Reads the committed state and checks it: the tree's root at `height` is `state_root`, the leaves of
-/// supply and validators are in that tree, the supply equation holds, and the accounts add up to its public part.
+/// supply, validators and note commitments are in that tree, the supply equation holds, and the accounts add up to its public part.
 pub fn committed_state(
     store: &dyn ReadStore,
     nodes: &NodeCache,
@@ -95,7 +102,13 @@ pub fn committed_state(
         accounts: BTreeMap::new(),
         executed_orders: BTreeSet::new(),
         reported: BTreeSet::new(),
+        notes: at.notes()?,
+        anchors: at.anchors()?,
     };
+    if committed.anchors.latest() != &committed.notes.root() {
+        let message = "the last anchor is not the root of the note commitments";
+        return Err(OpenError::Corrupt(message.to_owned()));
+    }
     let mut public_units: u64 = 0;
     each_leaf(store, ACCOUNT_PREFIX, |owner: [u8; 32], value| {
         let account = Account::decode(value).map_err(|e| corrupt("an account", &e))?;
@@ -159,6 +172,16 @@ impl Tree<'_> {
             )));
         }
         Ok(supply)
+    }
+
+    fn notes(&self) -> Result<NoteTree, OpenError> {
+        let value = self.leaf(&StateKey::NoteCommitments)?;
+        NoteTree::decode(&value).map_err(|e| corrupt("the leaf of the note commitments", &e))
+    }
+
+    fn anchors(&self) -> Result<Anchors, OpenError> {
+        let value = self.leaf(&StateKey::Anchors)?;
+        Anchors::decode(&value).map_err(|e| corrupt("the leaf of the anchors", &e))
     }
 
     fn set(&self, key: &StateKey) -> Result<SetFrom, OpenError> {

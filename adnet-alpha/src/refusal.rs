@@ -5,6 +5,9 @@
 
 use adnet_common::application::TxError;
 use adnet_common::codec::DecodeError;
+use adnet_common::hash::Hash;
+
+use crate::pool::BadBundle;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -15,8 +18,8 @@ pub enum Refusal {
     UnknownVersion(u16),
     #[error("function tag {0} is unknown")]
     UnknownFunction(u8),
-    #[error("{0} is reserved for the shielded pool, which this release does not have")]
-    UnsupportedFunction(&'static str),
+    #[error("the bundle is none: {0}")]
+    BadBundle(#[from] BadBundle),
     #[error("users cannot deploy or upgrade programs on Alpha")]
     DeploymentDisabled,
     #[error("{0} is done by the chain itself when an attestation of the other chain is in a block")]
@@ -44,6 +47,21 @@ pub enum Refusal {
     InvalidSignature(&'static str),
     #[error("{given} governors signed, a mint needs {needed}")]
     GovernorThreshold { given: usize, needed: usize },
+    #[error(
+        "the fee is {given_units} units: one that the pool pays is exactly {needed_units}, so \
+             that it tells nothing about the wallet"
+    )]
+    FeeNotStandard { given_units: u64, needed_units: u64 },
+    #[error("the bundle of {0} has other flags than this function needs")]
+    WrongFlags(&'static str),
+    #[error("a bundle that spends nothing names the root of the empty tree as its anchor")]
+    AnchorNotEmpty,
+    #[error("the bundle's value balance is {given}: {why}")]
+    WrongValueBalance { given: i64, why: &'static str },
+    #[error("the bundle spends nullifier {0} twice")]
+    DuplicateNullifier(Hash),
+    #[error("the bundle's proof or one of its signatures is not good")]
+    BadProof,
 
     // Contextual.
     #[error("the account holds {held_units} units, the transaction needs {needed_units}")]
@@ -56,6 +74,14 @@ pub enum Refusal {
     Expired { last: u64, next: u64 },
     #[error("it expires at height {given}, at most {most} is accepted now")]
     ExpiryTooFar { given: u64, most: u64 },
+    #[error("nullifier {0} is spent already")]
+    NullifierSpent(Hash),
+    #[error(
+        "the anchor is not the final root of one of the last {window} blocks before height {height}"
+    )]
+    AnchorUnknown { height: u64, window: u64 },
+    #[error("the pool holds {held_units} units, the transaction takes {needed_units} out")]
+    PoolExceeded { held_units: u64, needed_units: u64 },
     #[error("mint order {0} is executed already")]
     MintAlreadyUsed(u64),
     #[error("the supply would not fit into 64 bits")]
@@ -72,7 +98,7 @@ impl Refusal {
             | Refusal::UnknownVersion(_)
             | Refusal::UnknownFunction(_)
             | Refusal::WrongWitness { .. } => "INVALID_REQUEST",
-            Refusal::UnsupportedFunction(_) => "UNSUPPORTED_FUNCTION",
+            Refusal::BadBundle(_) => "BAD_BUNDLE",
             Refusal::DeploymentDisabled => "DEPLOYMENT_DISABLED",
             Refusal::SystemOnly(_) => "SYSTEM_ONLY",
             Refusal::WrongNetwork => "WRONG_NETWORK",
@@ -88,6 +114,14 @@ impl Refusal {
             Refusal::NonceTooHigh { .. } => "NONCE_TOO_HIGH",
             Refusal::Expired { .. } => "EXPIRED",
             Refusal::ExpiryTooFar { .. } => "EXPIRY_TOO_FAR",
+            Refusal::FeeNotStandard { .. } => "FEE_NOT_STANDARD",
+            Refusal::WrongFlags(_) => "WRONG_FLAGS",
+            Refusal::AnchorNotEmpty | Refusal::AnchorUnknown { .. } => "ANCHOR_UNKNOWN",
+            Refusal::WrongValueBalance { .. } => "WRONG_VALUE_BALANCE",
+            Refusal::DuplicateNullifier(_) => "DUPLICATE_NULLIFIER",
+            Refusal::BadProof => "BAD_PROOF",
+            Refusal::NullifierSpent(_) => "NULLIFIER_SPENT",
+            Refusal::PoolExceeded { .. } => "POOL_EXCEEDED",
             Refusal::MintAlreadyUsed(_) => "MINT_ALREADY_USED",
             Refusal::SupplyOverflow => "SUPPLY_OVERFLOW",
             Refusal::OutboxFull => "OUTBOX_FULL",
@@ -102,6 +136,7 @@ impl Refusal {
                 | Refusal::NonceTooHigh { .. }
                 | Refusal::ExpiryTooFar { .. }
                 | Refusal::SupplyOverflow
+                | Refusal::PoolExceeded { .. }
                 | Refusal::OutboxFull
         )
     }

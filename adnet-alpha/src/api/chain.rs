@@ -11,6 +11,8 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Api;
+use crate::pool::tree::ANCHOR_WINDOW_BLOCKS;
+use crate::pool::verifying_key::is_key_ready;
 use crate::tx;
 
 /// A chain without a block for this many intervals is not healthy.
@@ -30,6 +32,8 @@ struct StatusBody<'a> {
     /// Public accounts that exist.
     accounts: u64,
     supply: AlphaSupply,
+    /// Whether proofs of the shielded pool are verified at once; after a start their key takes a while.
+    proofs_ready: bool,
 }
 
 pub(super) async fn status(State(api): State<Api>) -> ApiResult {
@@ -44,6 +48,7 @@ pub(super) async fn status(State(api): State<Api>) -> ApiResult {
         status: &snapshot.status,
         accounts: snapshot.view.accounts,
         supply: snapshot.view.supply,
+        proofs_ready: is_key_ready(),
     }))
 }
 
@@ -91,6 +96,9 @@ struct VersionBody<'a> {
     genesis: Hash,
     fee_base_units: u64,
     fee_per_byte_units: u64,
+    fee_per_action_units: u64,
+    /// How many blocks back a spend's anchor may be.
+    anchor_window_blocks: u64,
     expiry_window_blocks: u64,
     governor_threshold: usize,
     governors: Vec<PublicKey>,
@@ -106,6 +114,8 @@ pub(super) async fn version(State(api): State<Api>) -> ApiResult {
         genesis: rules.genesis,
         fee_base_units: rules.fees.base_units,
         fee_per_byte_units: rules.fees.per_byte_units,
+        fee_per_action_units: rules.fees.per_action_units,
+        anchor_window_blocks: ANCHOR_WINDOW_BLOCKS,
         expiry_window_blocks: rules.expiry_window_blocks,
         governor_threshold: rules.governor_threshold,
         governors: rules.governors.iter().copied().collect(),

@@ -23,6 +23,12 @@ pub enum StateKey {
     Lock(u64),
     /// A consumed unlock, by the sequence of Delta's message.
     Unlock(u64),
+    /// A nullifier of the pool, with the height whose block spent it.
+    Nullifier([u8; 32]),
+    /// Where the tree of note commitments ends.
+    NoteCommitments,
+    /// The final roots of that tree that spends may name.
+    Anchors,
     /// Who decides the next height, with the first height of that set.
     Validators,
     /// The same of Delta, as far as its consumed messages tell.
@@ -38,6 +44,9 @@ pub const MINT_PREFIX: &[u8] = b"mint/";
 const BURN_PREFIX: &[u8] = b"burn/";
 const LOCK_PREFIX: &[u8] = b"lock/";
 const UNLOCK_PREFIX: &[u8] = b"unlock/";
+const NULLIFIER_PREFIX: &[u8] = b"nullifier/";
+const NOTE_COMMITMENTS_KEY: &[u8] = b"note_commitments";
+const ANCHORS_KEY: &[u8] = b"anchors";
 pub const VALIDATORS_KEY: &[u8] = b"validators";
 pub const SIBLING_VALIDATORS_KEY: &[u8] = b"sibling_validators";
 pub const TOMBSTONE_PREFIX: &[u8] = b"tombstone/";
@@ -55,6 +64,9 @@ impl StateKey {
             StateKey::Burn(tx) => [BURN_PREFIX, &tx.0].concat(),
             StateKey::Lock(sequence) => [LOCK_PREFIX, &sequence.to_be_bytes()].concat(),
             StateKey::Unlock(sequence) => [UNLOCK_PREFIX, &sequence.to_be_bytes()].concat(),
+            StateKey::Nullifier(nullifier) => [NULLIFIER_PREFIX, nullifier].concat(),
+            StateKey::NoteCommitments => NOTE_COMMITMENTS_KEY.to_vec(),
+            StateKey::Anchors => ANCHORS_KEY.to_vec(),
             StateKey::Validators => VALIDATORS_KEY.to_vec(),
             StateKey::SiblingValidators => SIBLING_VALIDATORS_KEY.to_vec(),
             StateKey::Tombstone(key) => [TOMBSTONE_PREFIX, &key.0].concat(),
@@ -90,12 +102,21 @@ impl Account {
     }
 }
 
+/// A public account, or the pool, where nobody can be named.
+fn party(w: &mut Writer, account: Option<&[u8; 32]>) {
+    match account {
+        Some(account) => w.u8(1).raw(account),
+        None => w.u8(0),
+    };
+}
+
 /// AX that governors issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MintRecord {
     pub height: u64,
     pub tx: Hash,
-    pub recipient: [u8; 32],
+    /// `None`: a note of the pool.
+    pub recipient: Option<[u8; 32]>,
     pub amount_units: u64,
     pub reason_hash: Hash,
 }
@@ -103,11 +124,9 @@ pub struct MintRecord {
 impl MintRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(112);
-        w.u64(self.height)
-            .hash(&self.tx)
-            .raw(&self.recipient)
-            .u64(self.amount_units);
-        w.hash(&self.reason_hash);
+        w.u64(self.height).hash(&self.tx);
+        party(&mut w, self.recipient.as_ref());
+        w.u64(self.amount_units).hash(&self.reason_hash);
         w.finish()
     }
 }
@@ -116,14 +135,17 @@ impl MintRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BurnRecord {
     pub height: u64,
-    pub sender: [u8; 32],
+    /// `None`: notes of the pool.
+    pub sender: Option<[u8; 32]>,
     pub amount_units: u64,
 }
 
 impl BurnRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(48);
-        w.u64(self.height).raw(&self.sender).u64(self.amount_units);
+        w.u64(self.height);
+        party(&mut w, self.sender.as_ref());
+        w.u64(self.amount_units);
         w.finish()
     }
 }
@@ -133,7 +155,8 @@ impl BurnRecord {
 pub struct LockRecord {
     pub height: u64,
     pub tx: Hash,
-    pub sender: [u8; 32],
+    /// `None`: notes of the pool.
+    pub sender: Option<[u8; 32]>,
     /// On Delta.
     pub recipient: [u8; 20],
     pub amount_units: u64,
@@ -142,7 +165,8 @@ pub struct LockRecord {
 impl LockRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(100);
-        w.u64(self.height).hash(&self.tx).raw(&self.sender);
+        w.u64(self.height).hash(&self.tx);
+        party(&mut w, self.sender.as_ref());
         w.raw(&self.recipient).u64(self.amount_units);
         w.finish()
     }

@@ -3,6 +3,7 @@
 mod draft;
 mod leaves;
 mod node_cache;
+mod nullifiers;
 mod pieces;
 mod restore;
 mod store_keys;
@@ -12,6 +13,7 @@ pub use draft::{Changes, Draft};
 pub(crate) use leaves::{ACCOUNT_PREFIX, MINT_PREFIX, MISBEHAVIOUR_PREFIX, TOMBSTONE_PREFIX};
 pub use leaves::{Account, BurnRecord, LockRecord, MintRecord, StateKey, UnlockRecord};
 pub use node_cache::NodeCache;
+pub use nullifiers::spent;
 pub use pieces::piece;
 pub use restore::AlphaRestore;
 pub(crate) use store_keys::{decode_leaf, leaf_range};
@@ -25,9 +27,11 @@ use adnet_common::keys::PublicKey;
 use adnet_common::supply::AlphaSupply;
 use adnet_common::validators::Validators;
 
+use crate::pool::tree::{Anchors, NoteTree};
+
 /// The committed state as execution needs it: all public accounts, the numbers of all executed mint
-/// orders and the validators, in memory (about 100 bytes per account), so that neither a check nor a
-/// block reads leaves from the store.
+/// orders and the validators, in memory (about 100 bytes per account). Nullifiers are too many for
+/// that, and nothing of them is ever changed: they are looked up in the store.
 ///
 /// Invariant: equal to the leaves of the tree at `height`, whose root is `root`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub struct Committed {
     pub executed_orders: BTreeSet<u64>,
     pub supply: AlphaSupply,
     pub validators: Arc<Validators>,
+    /// Where the tree of note commitments ends, and its recent roots.
+    pub notes: NoteTree,
+    pub anchors: Anchors,
     /// Validators that Delta has been told of.
     pub reported: BTreeSet<PublicKey>,
 }

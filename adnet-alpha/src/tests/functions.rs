@@ -49,7 +49,7 @@ fn governors_mint_and_the_fee_comes_out_of_the_amount() {
     let record = MintRecord {
         height: 1,
         tx: tx.id(),
-        recipient: address(4).0,
+        recipient: Some(address(4).0),
         amount_units: 5_000,
         reason_hash: REASON,
     };
@@ -72,7 +72,7 @@ fn a_burn_leaves_a_record_that_can_be_proved() {
     assert_eq!(chain.balance(2), START - 12_345 - FEE);
     let record = BurnRecord {
         height: 1,
-        sender: address(2).0,
+        sender: Some(address(2).0),
         amount_units: 12_345,
     };
     let leaf = chain.leaf(1, &StateKey::Burn(tx.id())).expect("kept");
@@ -105,7 +105,7 @@ fn locks_become_messages_without_gaps() {
     let record = LockRecord {
         height: 3,
         tx: tx.id(),
-        sender: address(0).0,
+        sender: Some(address(0).0),
         recipient: EVM.0,
         amount_units: 70,
     };

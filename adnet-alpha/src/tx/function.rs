@@ -1,16 +1,18 @@
 //! The functions of `credits.alpha` and the public part of each.
 //!
 //! A function is one tag byte and a public part of its own format behind a length, so a function
-//! can be added without a change of what exists. The tags of the shielded functions are taken
-//! already: this release refuses them by name. Join and split are `transfer_private` with other
-//! notes, so they have no tag.
+//! can be added without a change of what exists. Join and split are `transfer_private` with other
+//! notes, so they have no tag. Of a shielded function the public part includes what its bundle
+//! does, so that is signed with all the rest.
 
 use adnet_common::codec::{DecodeError, Reader, Writer};
 use adnet_common::hash::Hash;
 
+use super::shielded::{BurnPrivate, LockPrivate, MintPrivate, Shield, TransferPrivate, Unshield};
+use crate::pool::Bundle;
 use crate::refusal::Refusal;
 
-pub(super) mod tag {
+pub(crate) mod tag {
     pub const TRANSFER_PUBLIC: u8 = 1;
     pub const MINT: u8 = 2;
     pub const BURN: u8 = 3;
@@ -73,6 +75,12 @@ pub enum Function {
     Mint(MintOrder),
     Burn(Burn),
     Lock(Lock),
+    Shield(Shield),
+    Unshield(Unshield),
+    TransferPrivate(TransferPrivate),
+    MintPrivate(MintPrivate),
+    BurnPrivate(BurnPrivate),
+    LockPrivate(LockPrivate),
 }
 
 impl Function {
@@ -82,6 +90,12 @@ impl Function {
             Function::Mint(_) => "mint",
             Function::Burn(_) => "burn",
             Function::Lock(_) => "lock",
+            Function::Shield(_) => "transfer_public_to_private",
+            Function::Unshield(_) => "transfer_private_to_public",
+            Function::TransferPrivate(_) => "transfer_private",
+            Function::MintPrivate(_) => "mint_private",
+            Function::BurnPrivate(_) => "burn_private",
+            Function::LockPrivate(_) => "lock_private",
         }
     }
 
@@ -90,17 +104,54 @@ impl Function {
         match self {
             Function::TransferPublic(TransferPublic { sender, .. })
             | Function::Burn(Burn { sender, .. })
-            | Function::Lock(Lock { sender, .. }) => Some(*sender),
-            Function::Mint(_) => None,
+            | Function::Lock(Lock { sender, .. })
+            | Function::Shield(Shield { sender, .. }) => Some(*sender),
+            _ => None,
         }
     }
 
-    pub fn amount_units(&self) -> u64 {
+    /// The number of the mint order, if it is one.
+    pub fn order(&self) -> Option<u64> {
+        match self {
+            Function::Mint(MintOrder { order_nonce, .. })
+            | Function::MintPrivate(MintPrivate { order_nonce, .. }) => Some(*order_nonce),
+            _ => None,
+        }
+    }
+
+    /// What it does in the shielded pool, if it does anything there.
+    pub fn bundle(&self) -> Option<&Bundle> {
+        match self {
+            Function::TransferPublic(_)
+            | Function::Mint(_)
+            | Function::Burn(_)
+            | Function::Lock(_) => None,
+            Function::Shield(Shield { bundle, .. })
+            | Function::Unshield(Unshield { bundle, .. })
+            | Function::TransferPrivate(TransferPrivate { bundle })
+            | Function::MintPrivate(MintPrivate { bundle, .. })
+            | Function::BurnPrivate(BurnPrivate { bundle })
+            | Function::LockPrivate(LockPrivate { bundle, .. }) => Some(bundle),
+        }
+    }
+
+    /// What it moves beside a fee of `fee_units`; 0 for `transfer_private`, whose amounts are
+    /// nobody's business. `None` if the bundle does not give as much, or takes where it should give.
+    pub fn amount_units(&self, fee_units: u64) -> Option<u64> {
         match self {
             Function::TransferPublic(TransferPublic { amount_units, .. })
             | Function::Mint(MintOrder { amount_units, .. })
             | Function::Burn(Burn { amount_units, .. })
-            | Function::Lock(Lock { amount_units, .. }) => *amount_units,
+            | Function::Lock(Lock { amount_units, .. }) => Some(*amount_units),
+            Function::MintPrivate(MintPrivate { amount_units, .. }) => Some(*amount_units),
+            Function::Shield(Shield { bundle, .. }) => entering_units(bundle),
+            Function::Unshield(Unshield { bundle, .. })
+            | Function::TransferPrivate(TransferPrivate { bundle })
+            | Function::BurnPrivate(BurnPrivate { bundle })
+            | Function::LockPrivate(LockPrivate { bundle, .. }) => {
+                let leaving_units = u64::try_from(bundle.value_balance).ok()?;
+                leaving_units.checked_sub(fee_units)
+            }
         }
     }
 
@@ -110,11 +161,33 @@ impl Function {
             Function::Mint(_) => tag::MINT,
             Function::Burn(_) => tag::BURN,
             Function::Lock(_) => tag::LOCK,
+            Function::Shield(_) => tag::TRANSFER_PUBLIC_TO_PRIVATE,
+            Function::Unshield(_) => tag::TRANSFER_PRIVATE_TO_PUBLIC,
+            Function::TransferPrivate(_) => tag::TRANSFER_PRIVATE,
+            Function::MintPrivate(_) => tag::MINT_PRIVATE,
+            Function::BurnPrivate(_) => tag::BURN_PRIVATE,
+            Function::LockPrivate(_) => tag::LOCK_PRIVATE,
         }
     }
 
     pub(super) fn public_part(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(96);
+        match self {
+            Function::Shield(f) => f.encode_into(&mut w),
+            Function::Unshield(f) => f.encode_into(&mut w),
+            Function::MintPrivate(f) => f.encode_into(&mut w),
+            Function::LockPrivate(f) => f.encode_into(&mut w),
+            Function::TransferPrivate(TransferPrivate { bundle })
+            | Function::BurnPrivate(BurnPrivate { bundle }) => bundle.encode_into(&mut w),
+            Function::TransferPublic(_)
+            | Function::Mint(_)
+            | Function::Burn(_)
+            | Function::Lock(_) => self.encode_public_into(&mut w),
+        }
+        w.finish()
+    }
+
+    fn encode_public_into(&self, w: &mut Writer) {
         match self {
             Function::TransferPublic(f) => w
                 .raw(&f.sender)
@@ -132,8 +205,8 @@ impl Function {
                 .u64(f.nonce)
                 .raw(&f.recipient)
                 .u64(f.amount_units),
+            _ => unreachable!("only public functions are encoded here"),
         };
-        w.finish()
     }
 
     pub(super) fn decode(tag: u8, public_part: &[u8]) -> Result<Self, Refusal> {
@@ -143,6 +216,16 @@ impl Function {
             tag::MINT => Function::Mint(MintOrder::decode(&mut r)?),
             tag::BURN => Function::Burn(Burn::decode(&mut r)?),
             tag::LOCK => Function::Lock(Lock::decode(&mut r)?),
+            tag::TRANSFER_PUBLIC_TO_PRIVATE => Function::Shield(Shield::decode(&mut r)?),
+            tag::TRANSFER_PRIVATE_TO_PUBLIC => Function::Unshield(Unshield::decode(&mut r)?),
+            tag::TRANSFER_PRIVATE => Function::TransferPrivate(TransferPrivate {
+                bundle: Bundle::decode(&mut r)?,
+            }),
+            tag::MINT_PRIVATE => Function::MintPrivate(MintPrivate::decode(&mut r)?),
+            tag::BURN_PRIVATE => Function::BurnPrivate(BurnPrivate {
+                bundle: Bundle::decode(&mut r)?,
+            }),
+            tag::LOCK_PRIVATE => Function::LockPrivate(LockPrivate::decode(&mut r)?),
             reserved => return Err(refuse_tag(reserved)),
         };
         r.end()?;
@@ -153,19 +236,14 @@ impl Function {
 fn refuse_tag(tag: u8) -> Refusal {
     match tag {
         tag::UNLOCK => Refusal::SystemOnly("unlock"),
-        tag::TRANSFER_PUBLIC_TO_PRIVATE => {
-            Refusal::UnsupportedFunction("transfer_public_to_private")
-        }
-        tag::TRANSFER_PRIVATE_TO_PUBLIC => {
-            Refusal::UnsupportedFunction("transfer_private_to_public")
-        }
-        tag::TRANSFER_PRIVATE => Refusal::UnsupportedFunction("transfer_private"),
-        tag::MINT_PRIVATE => Refusal::UnsupportedFunction("mint_private"),
-        tag::BURN_PRIVATE => Refusal::UnsupportedFunction("burn_private"),
-        tag::LOCK_PRIVATE => Refusal::UnsupportedFunction("lock_private"),
         tag::DEPLOY | tag::UPGRADE => Refusal::DeploymentDisabled,
         unknown => Refusal::UnknownFunction(unknown),
     }
+}
+
+/// Units that a bundle takes into the pool; `None` if it takes none.
+pub(crate) fn entering_units(bundle: &Bundle) -> Option<u64> {
+    (bundle.value_balance <= 0).then(|| bundle.value_balance.unsigned_abs())
 }
 
 impl TransferPublic {

@@ -7,6 +7,7 @@ use adnet_common::hash::Hash;
 use adnet_common::keys::{AlphaAddress, EvmAddress, PublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::shielded_json::ShieldedJson;
 use super::{
     Approval, Burn, Function, Lock, MintOrder, Payload, Transaction, TransferPublic, Witness,
 };
@@ -102,6 +103,12 @@ pub enum TransactionJson {
     Mint(SignedMint),
     Burn(SignedBurn),
     Lock(SignedLock),
+    TransferPublicToPrivate(ShieldedJson),
+    TransferPrivateToPublic(ShieldedJson),
+    TransferPrivate(ShieldedJson),
+    MintPrivate(ShieldedJson),
+    BurnPrivate(ShieldedJson),
+    LockPrivate(ShieldedJson),
 }
 
 fn account_signed(payload: Payload, signature: SignatureHex) -> Transaction {
@@ -194,6 +201,9 @@ impl From<&Transaction> for TransactionJson {
             expiry_height,
         } = tx.payload;
         let (signature, approvals) = match &tx.witness {
+            Witness::Bundle(_)
+            | Witness::AccountAndBundle(..)
+            | Witness::GovernorsAndBundle(..) => (SignatureHex([0; 64]), Vec::new()),
             Witness::Account(signature) => (SignatureHex(*signature), Vec::new()),
             Witness::Governors(approvals) => {
                 let json = |a: &Approval| JsonApproval {
@@ -243,6 +253,12 @@ impl From<&Transaction> for TransactionJson {
                 expiry_height,
                 signature,
             }),
+            Function::Shield(_) => TransactionJson::TransferPublicToPrivate(tx.into()),
+            Function::Unshield(_) => TransactionJson::TransferPrivateToPublic(tx.into()),
+            Function::TransferPrivate(_) => TransactionJson::TransferPrivate(tx.into()),
+            Function::MintPrivate(_) => TransactionJson::MintPrivate(tx.into()),
+            Function::BurnPrivate(_) => TransactionJson::BurnPrivate(tx.into()),
+            Function::LockPrivate(_) => TransactionJson::LockPrivate(tx.into()),
         }
     }
 }

@@ -10,22 +10,30 @@
 //!
 //! Signatures are over [`Payload::sighash`], a domain-separated hash of the whole payload: with the
 //! genesis hash and the chain in it, a signature is worth nothing on another network or chain.
-//! The id covers the payload and NOT the witness: a client knows it before anybody signs, nobody can
-//! change it by changing signatures, and so it will stay for shielded transactions, whose proofs can
-//! be made in many ways. Two transactions of one id have one effect and exclude each other by nonce
-//! or order number. Whoever remembers that a transaction verified must remember the
+//! The payload of a shielded transaction has all that its bundle does, anchor and flags included, so
+//! one hash is what account, governors and the owners of the notes sign.
+//! The id covers the payload and NOT the witness: a client knows it before anybody signs, and nobody
+//! can change it by changing signatures or by making another proof of the same. Two transactions of
+//! one id have one effect and exclude each other by nonce, order number or nullifiers. Whoever remembers that a transaction verified must remember the
 //! [`Transaction::witness_id`] or the bytes, never the id.
 
+mod fees;
 mod function;
 mod json;
+mod shielded;
+mod shielded_json;
 mod sign;
 mod witness;
 
+pub use fees::FeeSchedule;
 pub use function::{Burn, Function, Lock, MintOrder, TransferPublic};
+pub(crate) use function::{entering_units, tag};
 pub use json::{JsonApproval, SignedBurn, SignedLock, SignedMint, SignedTransfer, TransactionJson};
+pub use shielded::{BurnPrivate, LockPrivate, MintPrivate, Shield, TransferPrivate, Unshield};
+pub use shielded_json::{ActionJson, BundleJson, ShieldedJson};
 pub use sign::{
-    FeeSchedule, SignError, Terms, approve, assemble_mint, sign, sign_burn, sign_lock,
-    sign_transfer,
+    SignError, Terms, approve, assemble_mint, assemble_private_mint, sign, sign_burn, sign_lock,
+    sign_shield, sign_transfer,
 };
 pub use witness::{Approval, Witness};
 

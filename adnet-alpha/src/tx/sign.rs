@@ -1,10 +1,13 @@
 //! Building and signing transactions: for the command line, tests and other clients.
 
-use adnet_common::genesis::{AlphaGenesis, Genesis};
+use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
 use adnet_common::keys::{AlphaAddress, EvmAddress, PublicKey, SecretKey};
 
-use super::{Approval, Burn, Function, Lock, Payload, Transaction, TransferPublic, Witness};
+use super::{
+    Approval, Burn, FeeSchedule, Function, Lock, Payload, Transaction, TransferPublic, Witness,
+};
+use crate::pool::BundleProof;
 
 /// Why a transaction could not be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,30 +16,10 @@ pub enum SignError {
     WrongKind,
     #[error("the key does not belong to the account that the transaction names")]
     NotTheSender,
-    #[error("a mint is signed by governors, not by an account")]
+    #[error("a mint is signed by governors, and what the pool pays by the owners of its notes")]
     NotAnAccounts,
-}
-
-/// What a transaction costs at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeeSchedule {
-    pub base_units: u64,
-    pub per_byte_units: u64,
-}
-
-impl FeeSchedule {
-    pub fn of(genesis: &AlphaGenesis) -> Self {
-        Self {
-            base_units: genesis.fee_base_units,
-            per_byte_units: genesis.fee_per_byte_units,
-        }
-    }
-
-    /// The least fee of a transaction of `encoded_bytes`, payload and witness together.
-    pub fn least_units(&self, encoded_bytes: usize) -> u64 {
-        let by_size = self.per_byte_units.saturating_mul(encoded_bytes as u64);
-        self.base_units.saturating_add(by_size)
-    }
+    #[error("a function with a bundle needs its proof, one without has none")]
+    Proof,
 }
 
 /// What every transaction says beside its function.
@@ -58,10 +41,9 @@ impl Terms {
         function: &Function,
         approvals: usize,
     ) -> Self {
-        let fees = FeeSchedule::of(&genesis.alpha);
         Self {
             genesis: genesis.hash(),
-            fee_units: fees.least_units(function.signed_bytes(approvals)),
+            fee_units: FeeSchedule::of(&genesis.alpha).of_function(function, approvals),
             expiry_height,
         }
     }
@@ -76,42 +58,43 @@ impl Terms {
     }
 }
 
-impl Function {
-    /// Bytes of a whole transaction of this function. Fields have fixed widths, so neither fee nor
-    /// expiry nor the signatures' content matter.
-    pub fn signed_bytes(&self, approvals: usize) -> usize {
-        let terms = Terms {
-            genesis: Hash::ZERO,
-            fee_units: 0,
-            expiry_height: 0,
-        };
-        let blank = Approval {
-            governor: PublicKey([0; 32]),
-            signature: [0; 64],
-        };
-        let witness = match self {
-            Function::Mint(_) => Witness::Governors(vec![blank; approvals]),
-            _ => Witness::Account([0; 64]),
-        };
-        let payload = terms.payload(self.clone());
-        Transaction { payload, witness }.encode().len()
-    }
-}
-
 /// Signs a function of an account with that account's key.
 ///
 /// # Errors
-/// If the key is of the wrong kind or of another account, or the function is a mint.
+/// If the key is of the wrong kind or of another account, or the function is not an account's alone.
 pub fn sign(key: &SecretKey, terms: &Terms, function: Function) -> Result<Transaction, SignError> {
+    if function.bundle().is_some() {
+        return Err(SignError::Proof);
+    }
+    let payload = terms.payload(function);
+    let witness = Witness::Account(account_signature(key, &payload)?);
+    Ok(Transaction { payload, witness })
+}
+
+/// Signs a payload that shields with the key of the account that pays.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_shield(
+    key: &SecretKey,
+    payload: Payload,
+    proof: BundleProof,
+) -> Result<Transaction, SignError> {
+    if payload.function.bundle().is_none() {
+        return Err(SignError::Proof);
+    }
+    let witness = Witness::AccountAndBundle(account_signature(key, &payload)?, proof);
+    Ok(Transaction { payload, witness })
+}
+
+fn account_signature(key: &SecretKey, payload: &Payload) -> Result<[u8; 64], SignError> {
     let signer = key.ed25519().ok_or(SignError::WrongKind)?;
-    let account = function.account().ok_or(SignError::NotAnAccounts)?;
+    let account = payload.function.account();
+    let account = account.ok_or(SignError::NotAnAccounts)?;
     if signer.verification_key().to_bytes() != account {
         return Err(SignError::NotTheSender);
     }
-    let payload = terms.payload(function);
-    let signature = signer.sign(payload.sighash().as_bytes()).to_bytes();
-    let witness = Witness::Account(signature);
-    Ok(Transaction { payload, witness })
+    Ok(signer.sign(payload.sighash().as_bytes()).to_bytes())
 }
 
 fn account_of(key: &SecretKey) -> Result<[u8; 32], SignError> {
@@ -178,9 +161,23 @@ pub fn approve(governor: &SecretKey, payload: &Payload) -> Result<Approval, Sign
 
 /// Puts governors' signatures in the order that the format asks for; a second one of a governor is
 /// dropped.
-pub fn assemble_mint(payload: Payload, mut approvals: Vec<Approval>) -> Transaction {
+pub fn assemble_mint(payload: Payload, approvals: Vec<Approval>) -> Transaction {
+    let witness = Witness::Governors(in_order(approvals));
+    Transaction { payload, witness }
+}
+
+/// As [`assemble_mint`], of a mint to a note.
+pub fn assemble_private_mint(
+    payload: Payload,
+    approvals: Vec<Approval>,
+    proof: BundleProof,
+) -> Transaction {
+    let witness = Witness::GovernorsAndBundle(in_order(approvals), proof);
+    Transaction { payload, witness }
+}
+
+fn in_order(mut approvals: Vec<Approval>) -> Vec<Approval> {
     approvals.sort_by_key(|approval| approval.governor);
     approvals.dedup_by_key(|approval| approval.governor);
-    let witness = Witness::Governors(approvals);
-    Transaction { payload, witness }
+    approvals
 }

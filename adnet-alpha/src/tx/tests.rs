@@ -4,6 +4,7 @@ use adnet_common::keys::{AlphaAddress, EvmAddress, KeyKind, PublicKey, SecretKey
 use proptest::prelude::*;
 
 use super::*;
+use crate::pool::Bundle;
 
 fn terms() -> Terms {
     Terms {
@@ -13,7 +14,54 @@ fn terms() -> Terms {
     }
 }
 
+/// A bundle whose bytes are noise: well-formed, and no more.
+fn bundle() -> impl Strategy<Value = Bundle> {
+    let noise = (1..=4usize, any::<[u8; 32]>(), any::<u8>(), any::<i64>());
+    noise.prop_map(|(actions, anchor, flags, value_balance)| {
+        let mut bundle = Bundle::blank(actions);
+        for (index, action) in bundle.actions.iter_mut().enumerate() {
+            action.nullifier = Hash::of("test", &[&anchor, &[index as u8]]).0;
+            action.enc_ciphertext[index] = flags;
+        }
+        (bundle.flags, bundle.value_balance, bundle.anchor) = (flags, value_balance, anchor);
+        bundle
+    })
+}
+
+fn shielded_function() -> impl Strategy<Value = Function> {
+    let named = any::<([u8; 32], u64, u64)>();
+    (0..6, named, bundle()).prop_map(
+        |(which, (name, number, amount_units), bundle)| match which {
+            0 => Function::Shield(Shield {
+                sender: name,
+                nonce: number,
+                bundle,
+            }),
+            1 => Function::Unshield(Unshield {
+                recipient: name,
+                bundle,
+            }),
+            2 => Function::TransferPrivate(TransferPrivate { bundle }),
+            3 => Function::MintPrivate(MintPrivate {
+                order_nonce: number,
+                amount_units,
+                reason_hash: Hash(name),
+                bundle,
+            }),
+            4 => Function::BurnPrivate(BurnPrivate { bundle }),
+            _ => Function::LockPrivate(LockPrivate {
+                recipient: *name.first_chunk().expect("32 bytes have 20"),
+                bundle,
+            }),
+        },
+    )
+}
+
 fn function() -> impl Strategy<Value = Function> {
+    prop_oneof![public_function(), shielded_function()]
+}
+
+fn public_function() -> impl Strategy<Value = Function> {
     let transfer = any::<([u8; 32], u64, [u8; 32], u64)>();
     let mint = any::<(u64, [u8; 32], u64, [u8; 32])>();
     let burn = any::<([u8; 32], u64, u64)>();
@@ -60,18 +108,17 @@ fn transaction() -> impl Strategy<Value = Transaction> {
     (function(), approvals, shared).prop_map(|(function, governors, shared)| {
         let (genesis, fee_units, expiry_height, seed) = shared;
         let signature = [seed; 64];
-        let witness = match function {
-            Function::Mint(_) => Witness::Governors(
-                governors
-                    .into_iter()
-                    .map(|key| Approval {
-                        governor: PublicKey(key),
-                        signature,
-                    })
-                    .collect(),
-            ),
-            _ => Witness::Account(signature),
+        let approval = |key| Approval {
+            governor: PublicKey(key),
+            signature,
         };
+        let approvals: Vec<Approval> = governors.into_iter().map(approval).collect();
+        let mut witness = Witness::blank(&function, approvals.len());
+        match &mut witness {
+            Witness::Governors(given) | Witness::GovernorsAndBundle(given, _) => *given = approvals,
+            Witness::Account(given) | Witness::AccountAndBundle(given, _) => *given = signature,
+            Witness::Bundle(proof) => proof.binding_signature = signature,
+        }
         let genesis = Hash(genesis);
         let payload = Payload {
             genesis,
@@ -112,7 +159,22 @@ proptest! {
     }
 
     #[test]
-    fn json_says_the_same(tx in transaction()) {
+    fn json_names_the_function_of_a_shielded_transaction(function in shielded_function()) {
+        let witness = Witness::blank(&function, 2);
+        let tx = Transaction { payload: terms().payload(function), witness };
+        let json = serde_json::to_value(TransactionJson::from(&tx)).expect("serialises");
+        prop_assert_eq!(json["function"].as_str(), Some(tx.payload.function.name()));
+        let actions = json["bundle"]["actions"].as_array().expect("a list").len();
+        prop_assert_eq!(actions, tx.payload.function.bundle().expect("shielded").actions.len());
+    }
+
+    #[test]
+    fn json_says_the_same(function in public_function(), seed: u8) {
+        let mut witness = Witness::blank(&function, 0);
+        if let Witness::Account(signature) = &mut witness {
+            *signature = [seed; 64];
+        }
+        let tx = Transaction { payload: terms().payload(function), witness };
         let json = serde_json::to_value(TransactionJson::from(&tx)).expect("serialises");
         let mut body = json.as_object().expect("an object").clone();
         let name = body.remove("function").expect("tagged");
@@ -132,6 +194,7 @@ proptest! {
             Function::Lock(_) => {
                 Transaction::from(serde_json::from_value::<SignedLock>(body).expect(wrong))
             }
+            _ => unreachable!("the strategy is of public functions"),
         };
         prop_assert_eq!(back, tx);
     }

@@ -68,6 +68,7 @@ impl Genesis {
                 max_block_txs: 10_000,
                 fee_base_units: 100,
                 fee_per_byte_units: 1,
+                fee_per_action_units: 500,
                 expiry_window_blocks: 40,
                 governors: Governors {
                     threshold: 2,

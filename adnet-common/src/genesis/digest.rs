@@ -50,6 +50,7 @@ fn alpha(out: &mut Writer, genesis: &AlphaGenesis) {
         max_block_txs,
         fee_base_units,
         fee_per_byte_units,
+        fee_per_action_units,
         expiry_window_blocks,
         governors,
         accounts,
@@ -64,6 +65,7 @@ fn alpha(out: &mut Writer, genesis: &AlphaGenesis) {
         .u32(*max_block_txs);
     out.u64(*fee_base_units)
         .u64(*fee_per_byte_units)
+        .u64(*fee_per_action_units)
         .u64(*expiry_window_blocks);
     out.u32(governors.threshold);
     out.list(&keys, |out, key| {

@@ -23,7 +23,7 @@ pub use file::{GENESIS_FILE_NAME, GENESIS_MAX_BYTES, GenesisError};
 pub use validate::GenesisProblem;
 
 /// The only version of the genesis format that this release reads and writes.
-pub const GENESIS_VERSION: u32 = 1;
+pub const GENESIS_VERSION: u32 = 2;
 
 /// AX units of one whole AX (four decimals).
 pub const UNITS_PER_AX: u64 = 10_000;
@@ -70,9 +70,10 @@ pub struct AlphaGenesis {
     /// Bytes of an encoded block body, at most.
     pub max_block_bytes: u64,
     pub max_block_txs: u32,
-    /// Fee of a transaction: base + bytes × per byte, in AX units.
+    /// Fee of a transaction: base + bytes × per byte + shielded actions × per action, in AX units.
     pub fee_base_units: u64,
     pub fee_per_byte_units: u64,
+    pub fee_per_action_units: u64,
     /// A transaction's expiry height is at most this far ahead of the block it lands in.
     pub expiry_window_blocks: u64,
     /// Who may mint.

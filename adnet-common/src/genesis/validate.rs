@@ -239,6 +239,11 @@ fn alpha(genesis: &Genesis, problems: &mut Problems) {
         0..=100_000,
     );
     problems.range(
+        "alpha.fee_per_action_units",
+        alpha.fee_per_action_units,
+        0..=10_000_000,
+    );
+    problems.range(
         "alpha.expiry_window_blocks",
         alpha.expiry_window_blocks,
         1..=10_000,

@@ -17,6 +17,6 @@ pub use handle::{
     ChainHandle, ChainStatus, PendingTx, Request, SiblingError, SiblingValue, Snapshot,
 };
 pub use launch::{LAUNCH_VARIABLE, Launch, RingEnd, WorkerRings};
-pub use links::{JoinError, Links};
+pub use links::{JoinError, Links, MappedLinks};
 pub use pulse::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, STATE_WAITING};
 pub use run::{WorkerError, WorkerSetup, run_worker};

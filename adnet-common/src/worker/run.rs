@@ -155,6 +155,11 @@ pub fn run_worker<A: Application>(
         crate::chain_id::ChainId::Delta => "delta_runtime_started",
     };
     tracing::info!(event, %chain, pid = std::process::id(), incarnation, at, "the chain is open and its API answers");
+    // Only now: a start does not share its processor with it.
+    thread::Builder::new()
+        .name("warm-up".into())
+        .spawn(A::warm_up)
+        .map_err(WorkerError::Thread)?;
 
     let mut chain_loop = ChainLoop {
         node,

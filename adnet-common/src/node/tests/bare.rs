@@ -191,6 +191,8 @@ impl<P: Plan> Application for Bare<P> {
     type View = ();
     type Restore = BareRestore;
 
+    fn warm_up() {}
+
     fn rules(_: &Genesis) -> BareRules {
         BareRules::default()
     }

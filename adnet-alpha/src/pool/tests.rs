@@ -1,0 +1,3 @@
+//! The pool's own formats, and its proofs.
+
+mod formats;
