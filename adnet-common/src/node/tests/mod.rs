@@ -3,6 +3,6 @@
 pub(crate) mod bare;
 mod changes;
 mod evidence;
-mod host;
+pub(crate) mod host;
 mod resume;
 mod verification;
