@@ -1,28 +1,21 @@
-//! A chain whose transactions say themselves what they are, whose set changes as a test says, and what
-//! its nodes stand on.
+//! A chain whose transactions say themselves what they are, whose set changes as a test says.
 
+use super::host::TestHost;
 use crate::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
     Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
 };
-use crate::attestation::{Attestation, FinalityProof, OutboundMessage};
+use crate::attestation::{Attestation, OutboundMessage};
 use crate::chain_id::ChainId;
-use crate::consensus::tests::bench::{TestKey, test_key};
-use crate::consensus::{
-    Domain, Guard, SignError, SignMarks, SignRequest, Signer, Timeouts, ValidatorSet, Verdict,
-    WalEntry,
-};
-use crate::consensus_keys::wal_writes;
+use crate::consensus::tests::bench::test_key;
+use crate::consensus::{Timeouts, ValidatorSet};
 use crate::genesis::{Genesis, GenesisValidator};
 use crate::hash::Hash;
 use crate::keys::PublicKey;
-use crate::memory_store::MemoryStore;
 use crate::mempool::MempoolLimits;
-use crate::node::{Host, Input, Node, NodeConfig, NodeFault, Output};
+use crate::node::{Input, Node, NodeConfig, NodeFault, Output};
 use crate::restore::{BadPiece, Restore};
-use crate::store::{
-    CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write, restore_wipe,
-};
+use crate::store::{Family, ReadStore, StoreError, Write};
 use crate::validators::{SetFrom, Validators};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -365,103 +358,6 @@ impl<P: Plan> Application for Bare<P> {
     }
 }
 
-/// A store in memory, and a key behind its guard.
-#[derive(Clone)]
-pub struct TestHost {
-    pub store: MemoryStore,
-    pub key: TestKey,
-    pub domain: Domain,
-    marks: SignMarks,
-    /// Everything that was signed, in order.
-    pub signed: Vec<SignRequest>,
-    /// The next block does not reach the disk.
-    pub dies_at_commit: bool,
-}
-
-impl TestHost {
-    pub fn new(genesis: &Genesis, key: u8) -> Self {
-        let domain = Domain {
-            network_id: genesis.network_id,
-            chain: ChainId::Delta,
-            genesis: genesis.hash(),
-        };
-        Self {
-            store: MemoryStore::new(),
-            key: test_key(key),
-            domain,
-            marks: SignMarks::new(),
-            signed: Vec::new(),
-            dies_at_commit: false,
-        }
-    }
-}
-
-impl ReadStore for TestHost {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.get(family, key)
-    }
-
-    fn multi_get(
-        &self,
-        family: Family,
-        keys: &[Vec<u8>],
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.store.multi_get(family, keys)
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
-        self.store.scan(scan)
-    }
-}
-
-impl Signer for TestHost {
-    fn sign(&mut self, wal: &[WalEntry], request: &SignRequest) -> Result<[u8; 64], SignError> {
-        self.store.apply(&wal_writes(ChainId::Delta, wal));
-        let guard = Guard::new(self.domain);
-        match guard.check(&self.marks, request) {
-            Verdict::Known(signature) => Ok(signature),
-            Verdict::Refused { why } => Err(SignError::Refused {
-                why: why.to_string(),
-            }),
-            Verdict::Fresh => {
-                let bytes = self.domain.sign_bytes(request);
-                let signature = self.key.secret.sign(&bytes).to_bytes();
-                let (slot, mark) = guard.mark(request, signature);
-                self.marks.insert(slot, mark);
-                self.signed.push(*request);
-                Ok(signature)
-            }
-        }
-    }
-}
-
-impl Host for TestHost {
-    fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
-        if self.dies_at_commit {
-            return Err(StoreError::Unreachable("it has died".into()));
-        }
-        self.store.apply(&batch.writes);
-        Ok(())
-    }
-
-    fn restore(&mut self, batch: RestoreBatch) -> Result<(), StoreError> {
-        if batch.starts {
-            self.store.apply(&restore_wipe(ChainId::Delta));
-        }
-        self.store.apply(&batch.writes);
-        Ok(())
-    }
-
-    fn tell_final(&mut self, _: &FinalityProof) {}
-
-    fn tell_messages(&mut self, _: &[Attestation]) {}
-
-    fn append(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.store.apply(&writes);
-        Ok(())
-    }
-}
-
 /// A node with its host, on a clock that goes from timer to timer.
 pub struct Machine<P: Plan> {
     pub node: Node<Bare<P>>,
@@ -493,7 +389,7 @@ impl<P: Plan> Machine<P> {
                 max_txs: 10,
                 max_bytes: 1000,
                 max_per_sender: 2,
-                ttl_ms: 1000,
+                ttl_ms: 600_000,
             },
             timeouts: Timeouts::default(),
             trusted: None,

@@ -1,6 +1,7 @@
 //! Sets that change between heights: who votes when, and what is kept of it.
 
-use super::bare::{GENESIS_MS, Machine, Plan, TestHost, genesis, set};
+use super::bare::{GENESIS_MS, Machine, Plan, genesis, set};
+use super::host::TestHost;
 use crate::chain_id::ChainId;
 use crate::consensus::tests::bench::test_key;
 use crate::consensus::{CommitCertificate, Event, ValidatorSet, verify_certificate};

@@ -1,6 +1,7 @@
 //! Evidence in blocks: what is refused, and what a good piece does.
 
-use super::bare::{GENESIS_MS, Machine, Plan, TestHost, genesis, set};
+use super::bare::{GENESIS_MS, Machine, Plan, genesis, set};
+use super::host::TestHost;
 use crate::application::Application;
 use crate::block::{Block, Body, Header};
 use crate::chain_id::ChainId;

@@ -3,5 +3,6 @@
 pub(crate) mod bare;
 mod changes;
 mod evidence;
+pub(crate) mod host;
 mod resume;
 mod verification;

@@ -1,6 +1,7 @@
 //! What the chains of a node ask of each other when something is missing, and how often.
 
-use super::bare::{Bare, GENESIS_MS, Machine, Plan, TestHost, genesis, set};
+use super::bare::{Bare, GENESIS_MS, Machine, Plan, genesis, set};
+use super::host::TestHost;
 use crate::attestation::{Attestation, OutboundMessage, Payload};
 use crate::chain_id::ChainId;
 use crate::consensus::ValidatorSet;

@@ -9,7 +9,8 @@ use crate::chain_id::ChainId;
 use crate::consensus::{EncodedSet, ValidatorSet};
 use crate::hash::Hash;
 use crate::ledger;
-use crate::node::tests::bare::{Bare, GENESIS_MS, Machine, Plan, TestHost, genesis, set};
+use crate::node::tests::bare::{Bare, GENESIS_MS, Machine, Plan, genesis, set};
+use crate::node::tests::host::TestHost;
 use crate::store::ReadStore;
 use crate::trusted_block::TrustedBlock;
 
