@@ -293,6 +293,8 @@ fn other_names_in_the_environment_are_left_alone() {
         ("ADNET_CONFIG", "x"),
         ("ADNET_TEST_SEED", "1"),
         ("ADNET_BENCH_SECONDS", "1"),
+        ("ADNET_WALLET", "./wallet"),
+        ("ADNET_WALLET_PASSPHRASE_FILE", "passphrase"),
         ("XADNET_", "1"),
     ]);
     load(&Flags::new(), &env, None).expect("none of them is a setting");
