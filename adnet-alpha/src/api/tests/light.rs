@@ -257,6 +257,8 @@ async fn what_enters_the_mempool_is_heard() {
         assert_eq!(shown["bytes"], tx.encode().len());
         let compact = hex::decode(shown["compact"].as_str().expect("hex")).expect("hex");
         assert_eq!(CompactTx::decode(&compact), Ok(CompactTx::of(tx)));
-        next.map(wait);
+        if let Some(next) = next {
+            wait(next);
+        }
     }
 }
