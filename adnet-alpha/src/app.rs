@@ -24,6 +24,7 @@ use jmt::storage::{Node, NodeKey};
 use crate::open;
 use crate::pool::tree::{Anchors, NoteTree};
 use crate::pool_index::{self, TREE_STATE_EVERY_BLOCKS};
+use crate::pool::verifying_key::verifying_key;
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -222,6 +223,10 @@ impl Application for AlphaApp {
     type Pending = AlphaPending;
     type View = AlphaView;
     type Restore = AlphaRestore;
+
+    fn warm_up() {
+        verifying_key();
+    }
 
     fn rules(genesis: &Genesis) -> Rules {
         Rules::of(genesis)

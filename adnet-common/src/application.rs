@@ -138,6 +138,11 @@ pub trait Application: Sized + Send + 'static {
     /// A state that comes from peers.
     type Restore: Restore;
 
+    /// Builds what verification needs and what takes long to build; the same for every network. Called
+    /// on a thread of its own, before or beside the chain's work, which waits for it only where it
+    /// verifies what needs it. A second call costs nothing.
+    fn warm_up();
+
     fn rules(genesis: &Genesis) -> Self::Rules;
 
     /// The state root of height 0 and the writes that make it. Pure.

@@ -47,18 +47,30 @@ pub struct Consumer {
     corrupt_count: u64,
 }
 
-impl Consumer {
-    /// Attaches to the ring `name` under the epoch that the supervisor gave.
-    ///
-    /// Begins with the first record that the previous consumer did not release. Call it before the
-    /// process gives up the right to open files; afterwards no descriptor remains.
+/// A ring that this process has mapped for reading, and not attached to: it holds no side yet, and
+/// whoever holds one is not disturbed.
+#[derive(Debug)]
+pub struct MappedConsumer(Mapping);
+
+impl MappedConsumer {
+    /// Maps the ring `name`. Call it before the process gives up the right to open files;
+    /// afterwards no descriptor remains.
     ///
     /// # Errors
-    /// Any difference between the segment and `expect`, a stale epoch, a side in use, and indices
-    /// that cannot be.
-    pub fn attach(name: &str, expect: &RingExpect, epoch: u32) -> Result<Consumer, ShmError> {
+    /// Any difference between the segment and `expect`.
+    pub fn open(name: &str, expect: &RingExpect) -> Result<MappedConsumer, ShmError> {
         let mapping = Mapping::open(name, Access::Consumer)?;
         mapping.header().require(expect)?;
+        Ok(MappedConsumer(mapping))
+    }
+
+    /// Attaches under the epoch that the supervisor gave, and begins with the first record that the
+    /// previous consumer did not release.
+    ///
+    /// # Errors
+    /// A stale epoch, a side in use, and indices that cannot be.
+    pub fn attach(self, epoch: u32) -> Result<Consumer, ShmError> {
+        let MappedConsumer(mapping) = self;
         let capacity = mapping.header().capacity;
         let page = mapping.side(Side::Consumer);
         claim(page, epoch)?;
@@ -92,6 +104,16 @@ impl Consumer {
             corrupt_count: 0,
             mapping,
         })
+    }
+}
+
+impl Consumer {
+    /// Maps the ring `name` and attaches to it at once, as [`MappedConsumer`] does in two steps.
+    ///
+    /// # Errors
+    /// Those of both steps.
+    pub fn attach(name: &str, expect: &RingExpect, epoch: u32) -> Result<Consumer, ShmError> {
+        MappedConsumer::open(name, expect)?.attach(epoch)
     }
 
     /// The next record, or `None` if the producer has committed no further one.

@@ -215,13 +215,16 @@ pub struct Heartbeat {
     epoch: u32,
 }
 
-impl Heartbeat {
-    /// Attaches under the epoch that the supervisor gave. Leaves no descriptor.
+/// A heartbeat that this process has mapped and does not beat yet.
+#[derive(Debug)]
+pub struct MappedHeartbeat(Mapping);
+
+impl MappedHeartbeat {
+    /// Maps the heartbeat `name` of the worker `worker_id`. Leaves no descriptor.
     ///
     /// # Errors
-    /// `StaleEpoch` if this incarnation has been replaced, `RingMismatch` for another worker's
-    /// segment, and whatever is wrong with the segment.
-    pub fn attach(name: &str, worker_id: u32, epoch: u32) -> Result<Heartbeat, ShmError> {
+    /// `RingMismatch` for another worker's segment, and whatever is wrong with the segment.
+    pub fn open(name: &str, worker_id: u32) -> Result<MappedHeartbeat, ShmError> {
         // The worker's page is where a producer's is; the data area has no use here.
         let mapping = Mapping::open(name, Access::Producer)?;
         let header = mapping.header();
@@ -234,6 +237,23 @@ impl Heartbeat {
                 theirs: header.ring_id,
             });
         }
+        // SAFETY: the last page of the mapping, which no type here refers to.
+        unsafe { mprotect(mapping.data().cast::<c_void>(), PAGE, MprotectFlags::READ) }.map_err(
+            |errno| ShmError::Os {
+                operation: "mprotect",
+                name: name.to_owned(),
+                source: errno.into(),
+            },
+        )?;
+        Ok(MappedHeartbeat(mapping))
+    }
+
+    /// Attaches under the epoch that the supervisor gave.
+    ///
+    /// # Errors
+    /// `StaleEpoch` if this incarnation has been replaced.
+    pub fn attach(self, epoch: u32) -> Result<Heartbeat, ShmError> {
+        let MappedHeartbeat(mapping) = self;
         let heartbeat = Heartbeat { mapping, epoch };
         let current = heartbeat.supervisor().epoch.0.load(Ordering::Acquire);
         if current != epoch {
@@ -242,26 +262,19 @@ impl Heartbeat {
                 current,
             });
         }
-        // SAFETY: the last page of the mapping, which no type here refers to.
-        unsafe {
-            mprotect(
-                heartbeat.mapping.data().cast::<c_void>(),
-                PAGE,
-                MprotectFlags::READ,
-            )
-        }
-        .map_err(|errno| ShmError::Os {
-            operation: "mprotect",
-            name: name.to_owned(),
-            source: errno.into(),
-        })?;
-        heartbeat
-            .worker()
-            .pulse
-            .0
-            .epoch
-            .store(epoch, Ordering::Relaxed);
+        let pulse = &heartbeat.worker().pulse.0;
+        pulse.epoch.store(epoch, Ordering::Relaxed);
         Ok(heartbeat)
+    }
+}
+
+impl Heartbeat {
+    /// Maps the heartbeat and attaches to it at once, as [`MappedHeartbeat`] does in two steps.
+    ///
+    /// # Errors
+    /// Those of both steps.
+    pub fn attach(name: &str, worker_id: u32, epoch: u32) -> Result<Heartbeat, ShmError> {
+        MappedHeartbeat::open(name, worker_id)?.attach(epoch)
     }
 
     /// Says that the worker lives, what it is doing and how far it has come.

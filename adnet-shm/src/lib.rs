@@ -5,8 +5,9 @@
 //!
 //! * [`Segment`] is the supervisor's side of one ring: it creates, populates, owns and unlinks the
 //!   memory, raises the epoch of a side whose process is gone, and wakes whoever sleeps.
-//! * [`Producer`] and [`Consumer`] are the two sides. A side attaches by name with the epoch it was
-//!   given, before its process enters its sandbox, and keeps no descriptor.
+//! * [`Producer`] and [`Consumer`] are the two sides. A side maps its ring by name before its process
+//!   enters its sandbox, keeps no descriptor, and attaches with the epoch it was given: at once, or
+//!   later, when a standby takes the place of a worker that died.
 //! * [`HeartbeatSegment`] and [`Heartbeat`] carry a worker's state and progress to the supervisor.
 //!
 //! Invariants of the whole crate:
@@ -56,10 +57,10 @@ pub use side::Side;
 #[cfg(not(loom))]
 pub use {
     audit::RingAudit,
-    consumer::{Consumer, Record},
+    consumer::{Consumer, MappedConsumer, Record},
     header::{Header, RingExpect, decode_header},
-    heartbeat::{Beat, Heartbeat, HeartbeatSegment},
-    producer::{Producer, Slot},
+    heartbeat::{Beat, Heartbeat, HeartbeatSegment, MappedHeartbeat},
+    producer::{MappedProducer, Producer, Slot},
     segment::{RingSpec, Segment},
     stale::unlink_stale,
     wait::{BACKSTOP, WaitOutcome, new_doorbell},

@@ -48,18 +48,30 @@ pub struct Producer {
     spin_rounds: u32,
 }
 
-impl Producer {
-    /// Attaches to the ring `name` under the epoch that the supervisor gave.
-    ///
-    /// Continues where the previous producer stopped. Call it before the process gives up the
-    /// right to open files; afterwards no descriptor remains.
+/// A ring that this process has mapped for writing, and not attached to: it holds no side yet, and
+/// whoever holds one is not disturbed.
+#[derive(Debug)]
+pub struct MappedProducer(Mapping);
+
+impl MappedProducer {
+    /// Maps the ring `name`. Call it before the process gives up the right to open files;
+    /// afterwards no descriptor remains.
     ///
     /// # Errors
-    /// Any difference between the segment and `expect`, a stale epoch, a side in use, and indices
-    /// that cannot be.
-    pub fn attach(name: &str, expect: &RingExpect, epoch: u32) -> Result<Producer, ShmError> {
+    /// Any difference between the segment and `expect`.
+    pub fn open(name: &str, expect: &RingExpect) -> Result<MappedProducer, ShmError> {
         let mapping = Mapping::open(name, Access::Producer)?;
         mapping.header().require(expect)?;
+        Ok(MappedProducer(mapping))
+    }
+
+    /// Attaches under the epoch that the supervisor gave, and continues where the previous producer
+    /// stopped.
+    ///
+    /// # Errors
+    /// A stale epoch, a side in use, and indices that cannot be.
+    pub fn attach(self, epoch: u32) -> Result<Producer, ShmError> {
+        let MappedProducer(mapping) = self;
         let capacity = mapping.header().capacity;
         let page = mapping.side(Side::Producer);
         claim(page, epoch)?;
@@ -92,6 +104,16 @@ impl Producer {
             spin_rounds: SPIN_ROUNDS,
             mapping,
         })
+    }
+}
+
+impl Producer {
+    /// Maps the ring `name` and attaches to it at once, as [`MappedProducer`] does in two steps.
+    ///
+    /// # Errors
+    /// Those of both steps.
+    pub fn attach(name: &str, expect: &RingExpect, epoch: u32) -> Result<Producer, ShmError> {
+        MappedProducer::open(name, expect)?.attach(epoch)
     }
 
     /// Largest message in bytes: an eighth of the capacity.

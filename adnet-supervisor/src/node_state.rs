@@ -78,6 +78,10 @@ pub struct ChainState {
     pub incarnation: u32,
     /// Unplanned deaths since the node started.
     pub restarts: u64,
+    /// How many of them a standby stood in for.
+    pub takeovers: u64,
+    /// `None` where the worker is to have no standby.
+    pub standby: Option<StandbyState>,
     /// Last committed height; `None` before the genesis block.
     pub height: Option<u64>,
     /// When this run of the node last saw a block committed.
@@ -85,6 +89,15 @@ pub struct ChainState {
     pub last_block_unix_ms: Option<u64>,
     /// What the worker said after its last block.
     pub progress: Option<ChainProgress>,
+}
+
+/// The standby of a worker that is to have one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyState {
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// It has prepared itself and can be called.
+    pub is_ready: bool,
 }
 
 /// What a worker reports after each block.
@@ -106,6 +119,8 @@ impl ChainState {
         pid: None,
         incarnation: 0,
         restarts: 0,
+        takeovers: 0,
+        standby: None,
         height: None,
         last_block: None,
         last_block_unix_ms: None,
@@ -151,13 +166,19 @@ impl NodeState {
         }
     }
 
-    /// A worker has been forked: the next incarnation of its chain.
-    pub fn worker_started(&self, chain: ChainId, pid: u32) {
+    /// A worker has been forked, or its standby called: the next incarnation of its chain.
+    pub fn worker_started(&self, chain: ChainId, pid: u32, by_standby: bool) {
         self.change(chain, |state| {
             state.incarnation += 1;
+            state.takeovers += u64::from(by_standby);
             state.pid = Some(pid);
             state.worker = WorkerState::Starting;
         });
+    }
+
+    /// What is known of the standby now.
+    pub fn standby(&self, chain: ChainId, standby: StandbyState) {
+        self.change(chain, |state| state.standby = Some(standby));
     }
 
     /// The worker has said that it is at work.
@@ -350,14 +371,14 @@ mod tests {
         let node = node();
         assert_eq!(node.not_ready().len(), 2);
         for chain in ChainId::ALL {
-            node.worker_started(chain, 1);
+            node.worker_started(chain, 1, false);
             node.worker_running(chain);
             node.block_committed(chain, 5);
         }
         assert_eq!(node.not_ready(), Vec::<String>::new());
         node.worker_died(ChainId::Alpha);
         assert_eq!(node.not_ready(), ["alpha: the worker is restarting"]);
-        node.worker_started(ChainId::Alpha, 2);
+        node.worker_started(ChainId::Alpha, 2, true);
         node.worker_running(ChainId::Alpha);
         assert!(node.not_ready().is_empty());
         let (_, alpha) = node.chains()[0];
@@ -365,6 +386,7 @@ mod tests {
             (alpha.incarnation, alpha.restarts, alpha.pid),
             (2, 1, Some(2))
         );
+        assert_eq!((alpha.takeovers, alpha.standby), (1, None));
         node.store_failed("the disk is full");
         node.store_failed("another");
         node.set_stopping();

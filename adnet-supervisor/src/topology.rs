@@ -275,6 +275,13 @@ impl Topology {
             .as_fd()
     }
 
+    /// Whether the worker of the present epoch has come so far as to attach. One that has not can have
+    /// read nothing.
+    pub fn has_begun(&self, chain: ChainId) -> bool {
+        let heartbeat = self.heartbeat(chain);
+        heartbeat.read().epoch == heartbeat.epoch()
+    }
+
     /// Fences off a worker that is known to be gone: new epochs on all its ends, so that nothing
     /// that held them can write any more, and a wake for everybody who may have waited for it.
     ///

@@ -170,29 +170,79 @@ fn until_answer(api: &Api, began: Instant, refused: &mut u64) -> Duration {
     }
 }
 
-fn kill_workers(plan: &Plan) {
-    let (mut times, mut refused) = (Vec::new(), 0);
-    for _ in 0..plan.killed_nodes {
-        let node = TestNode::start(Options::default());
-        for (name, api) in [("alpha", node.alpha()), ("delta", node.delta())] {
-            let worker = node.worker(name);
-            worker.signal(Signal::SIGKILL);
-            let began = Instant::now();
-            // An answer of the victim itself would be no recovery.
-            while worker.is_alive() {
-                thread::sleep(Duration::from_micros(200));
-            }
-            times.push(until_answer(&api, began, &mut refused));
+/// What a killed worker's API was asked for.
+#[derive(Default)]
+struct Recoveries {
+    answers: Vec<Duration>,
+    proofs: Vec<Duration>,
+    refused: u64,
+}
+
+impl Recoveries {
+    /// Kills the worker of a chain; back when its successor answers, and on Alpha when it has the key
+    /// that proofs are verified with.
+    fn kill(&mut self, node: &TestNode, chain: &str, api: &Api) {
+        let worker = node.worker(chain);
+        worker.signal(Signal::SIGKILL);
+        let began = Instant::now();
+        // An answer of the victim itself would be no recovery.
+        while worker.is_alive() {
+            thread::sleep(Duration::from_micros(200));
         }
+        self.answers
+            .push(until_answer(api, began, &mut self.refused));
+        if chain == "alpha" {
+            self.proofs.push(until_proofs(api, began));
+        }
+    }
+}
+
+fn until_proofs(api: &Api, began: Instant) -> Duration {
+    while !api
+        .get("/v1/status")
+        .is_ok_and(|s| s["proofs_ready"] == true)
+    {
+        assert!(began.elapsed() < PATIENCE, "no key");
+        thread::sleep(Duration::from_millis(1));
+    }
+    began.elapsed()
+}
+
+fn kill_workers(plan: &Plan) {
+    let (mut both, mut alone) = (Recoveries::default(), Recoveries::default());
+    for _ in 0..plan.killed_nodes {
+        let options = Options {
+            alpha_standby: true,
+            ..Options::default()
+        };
+        let node = TestNode::start(options);
+        node.ready_standby();
+        both.kill(&node, "alpha", &node.alpha());
+        both.kill(&node, "delta", &node.delta());
+        drop(node);
+
+        let node = TestNode::start(Options::default());
+        until_proofs(&node.alpha(), Instant::now());
+        alone.kill(&node, "alpha", &node.alpha());
     }
     plan.report(
         "worker kill -9 -> its API answers",
         "p50 <= 250 ms, p99 <= 1 s, 0 refused",
         &format!(
-            "{}, {refused} refused connections",
-            words(&sorted_ms(times))
+            "{}, {} refused connections",
+            words(&sorted_ms(both.answers)),
+            both.refused
         ),
-        "",
+        &format!(
+            "Alpha without a standby {}",
+            words(&sorted_ms(alone.answers))
+        ),
+    );
+    plan.report(
+        "Alpha's worker kill -9 -> it verifies proofs",
+        "p50 <= 250 ms",
+        &words(&sorted_ms(both.proofs)),
+        &format!("without a standby {}", words(&sorted_ms(alone.proofs))),
     );
 }
 
@@ -201,15 +251,20 @@ fn idle(plan: &Plan) {
     let node = TestNode::start(Options {
         alpha_interval_ms: 15_000,
         delta_interval_ms: 3_000,
+        alpha_standby: true,
         ..Options::default()
     });
+    let standby = node.ready_standby();
+    until_proofs(&node.alpha(), Instant::now());
     thread::sleep(plan.settle);
     let mut processes = vec![node.supervisor()];
     processes.extend(node.supervisor().children());
-    assert_eq!(processes.len(), 3, "supervisor and two workers");
+    assert_eq!(processes.len(), 4, "supervisor, two workers, a standby");
     let (began, before) = (Instant::now(), cpu_seconds(&processes));
     thread::sleep(plan.idle);
     let share = (cpu_seconds(&processes) - before) / began.elapsed().as_secs_f64();
+    let of_standby_kb = pss_kb(&standby);
+    processes.retain(|process| *process != standby);
     let memory_kb: Vec<u64> = processes.iter().map(pss_kb).collect();
     let per_process: Vec<String> = memory_kb.iter().map(|kb| (kb / 1024).to_string()).collect();
     plan.report(
@@ -222,7 +277,11 @@ fn idle(plan: &Plan) {
         "idle node, PSS of the three processes",
         "<= 250 MB",
         &format!("{} MB", memory_kb.iter().sum::<u64>() / 1024),
-        &format!("of them {} MB", per_process.join(" + ")),
+        &format!(
+            "of them {} MB; the standby adds {} MB",
+            per_process.join(" + "),
+            of_standby_kb / 1024
+        ),
     );
 }
 

@@ -41,6 +41,12 @@ fn every_command_explains_itself() {
         "tx delta",
         "tx delta transfer",
         "tx delta unlock",
+        "wallet",
+        "wallet new",
+        "wallet restore",
+        "wallet scan",
+        "wallet send",
+        "wallet history",
         "keys",
         "keys new",
         "config",
@@ -56,7 +62,7 @@ fn every_command_explains_itself() {
         let text = out(&output);
         assert!(text.contains("Usage: adnet"), "{command}: {text}");
     }
-    for command in ["run", "init", "status", "tx", "keys"] {
+    for command in ["run", "init", "status", "tx", "wallet", "keys"] {
         let text = out(&adnet(&[command, "--help"]));
         assert!(text.contains("Examples"), "{command}: {text}");
     }

@@ -216,6 +216,7 @@ fn forbidden_calls_are_refused() {
         "clone-namespace",
         "kill-parent",
         "tgkill-parent",
+        "setpriority-parent",
         "setuid",
         "capset",
         "prlimit",
@@ -242,7 +243,7 @@ fn calls_newer_than_the_policy_look_unknown() {
 
 #[test]
 fn what_a_worker_needs_is_allowed() {
-    for what in ["mmap-data", "tgkill-self"] {
+    for what in ["mmap-data", "tgkill-self", "setpriority-self"] {
         assert_eq!(
             try_in_sandbox(what),
             "allowed, ended: exited with code 0",

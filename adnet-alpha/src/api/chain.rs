@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::Api;
 use crate::pool::tree::ANCHOR_WINDOW_BLOCKS;
+use crate::pool::verifying_key::is_key_ready;
 use crate::tx;
 
 /// A chain without a block for this many intervals is not healthy.
@@ -31,6 +32,8 @@ struct StatusBody<'a> {
     /// Public accounts that exist.
     accounts: u64,
     supply: AlphaSupply,
+    /// Whether proofs of the shielded pool are verified at once; after a start their key takes a while.
+    proofs_ready: bool,
 }
 
 pub(super) async fn status(State(api): State<Api>) -> ApiResult {
@@ -45,6 +48,7 @@ pub(super) async fn status(State(api): State<Api>) -> ApiResult {
         status: &snapshot.status,
         accounts: snapshot.view.accounts,
         supply: snapshot.view.supply,
+        proofs_ready: is_key_ready(),
     }))
 }
 

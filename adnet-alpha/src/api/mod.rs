@@ -7,12 +7,18 @@
 mod attestations;
 mod blocks;
 mod chain;
+mod compact;
+mod mempool;
 mod state;
 mod transactions;
+mod tree;
+mod viewing;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adnet_common::api::{ApiError, ApiRoutes, Slots};
+use adnet_common::api::{ApiError, ApiRoutes, Operators, Slots, Streams};
+use adnet_common::config::AlphaApiConfig;
 use adnet_common::ledger::LedgerError;
 use adnet_common::store::{ReadStore, StoreError};
 use adnet_common::worker::{ChainHandle, Snapshot};
@@ -23,12 +29,30 @@ use crate::app::AlphaApp;
 /// The OpenAPI document, as it is served.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
+/// Streams of compact blocks at a time, and how long one may take: a client goes on with the next.
+const BLOCK_STREAMS_MAX: u64 = 32;
+const BLOCK_STREAM_TIME_MAX: Duration = Duration::from_secs(60);
+/// The same of the mempool.
+const MEMPOOL_STREAMS_MAX: u64 = 32;
+const MEMPOOL_STREAM_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Places for answers that take long.
+#[derive(Clone)]
+struct StreamPlaces {
+    blocks: Streams,
+    mempool: Streams,
+}
+
 /// What every handler gets.
 #[derive(Clone)]
 struct Api {
     chain: ChainHandle<AlphaApp>,
     /// For verifying signatures and decoding many blocks.
     slots: Slots,
+    streams: StreamPlaces,
+    watch: mempool::MempoolWatch,
+    operators: Arc<Operators>,
+    viewing_key_balance: bool,
 }
 
 impl Api {
@@ -63,9 +87,24 @@ fn store_failed(error: &LedgerError) -> ApiError {
 }
 
 /// The whole API of the chain behind `chain`.
-pub fn router(chain: ChainHandle<AlphaApp>) -> Router {
-    let slots = Slots::for_this_machine();
-    routes().into_router(Api { chain, slots })
+pub fn router(chain: ChainHandle<AlphaApp>, config: &AlphaApiConfig) -> Router {
+    routes().into_router(Api {
+        chain,
+        slots: Slots::for_this_machine(),
+        streams: StreamPlaces {
+            blocks: Streams::new(BLOCK_STREAMS_MAX, BLOCK_STREAM_TIME_MAX),
+            mempool: Streams::new(MEMPOOL_STREAMS_MAX, MEMPOOL_STREAM_TIME_MAX),
+        },
+        watch: mempool::MempoolWatch::default(),
+        operators: Arc::new(Operators::new(config.operators(), unix_s())),
+        viewing_key_balance: config.viewing_key_balance,
+    })
+}
+
+/// Seconds since the UNIX epoch.
+fn unix_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 fn routes() -> ApiRoutes<Api> {
@@ -75,6 +114,7 @@ fn routes() -> ApiRoutes<Api> {
         .get("/v1/version", chain::version)
         .get("/v1/supply", chain::supply)
         .get("/v1/validators", chain::validators)
+        .get("/v1/committee", chain::validators)
         .get("/v1/peers", chain::peers)
         .get("/v1/block/latest", blocks::latest)
         .get("/v1/block/range", blocks::range)
@@ -84,12 +124,19 @@ fn routes() -> ApiRoutes<Api> {
         .get("/v1/block/{height}/transactions", blocks::transactions)
         .get("/v1/transaction/{id}", transactions::by_id)
         .get("/v1/mempool", transactions::mempool)
+        .get("/v1/mempool/stream", mempool::stream)
         .post("/v1/transaction/broadcast", transactions::broadcast)
         .post("/v1/transfer", transactions::transfer)
         .post("/v1/mint", transactions::mint)
         .post("/v1/burn", transactions::burn)
         .post("/v1/lock", transactions::lock)
         .get("/v1/balance/{address}", state::balance)
+        .post("/v1/balance", viewing::balance)
+        .get("/v1/compact/blocks", compact::blocks)
+        .get("/v1/tree/{height}", tree::at)
+        .get("/v1/tree/subtrees", tree::subtrees)
+        .get("/v1/anchors", tree::anchors)
+        .get("/v1/nullifier/{nullifier}", state::nullifier)
         .get("/v1/state/root", state::root)
         .get("/v1/state/proof/{key}", state::proof)
         .get("/v1/attestations/{sequence}", attestations::by_sequence)

@@ -33,13 +33,13 @@ pub(super) async fn root(State(api): State<Api>) -> ApiResult {
 #[serde(deny_unknown_fields)]
 pub(super) struct HeightQuery {
     /// The committed height if absent.
-    height: Option<u64>,
+    pub(super) height: Option<u64>,
 }
 
 /// A leaf under the root of a height. `state_proof::verify` checks it with nothing but that root,
 /// and the root is in the header of that height.
 #[derive(Serialize)]
-struct ProofBody {
+pub(super) struct ProofBody {
     height: u64,
     state_root: Hash,
     /// The state key, in hex.
@@ -102,7 +102,41 @@ pub(super) async fn balance(
     }))
 }
 
-async fn prove(
+#[derive(Serialize)]
+struct NullifierBody {
+    nullifier: Hash,
+    /// The block that spent the note; null if none has, which the proof shows as well.
+    spent_height: Option<u64>,
+    #[serde(flatten)]
+    proof: ProofBody,
+}
+
+/// Whether and when a note was spent. Only its owner knows which note has which nullifier.
+pub(super) async fn nullifier(
+    State(api): State<Api>,
+    ApiPath(nullifier): ApiPath<Hash>,
+    ApiQuery(query): ApiQuery<HeightQuery>,
+) -> ApiResult {
+    let key = StateKey::Nullifier(nullifier.0).encode();
+    let (proof, leaf) = prove(&api, key, query.height).await?;
+    let spent_height = match leaf.value {
+        Some(value) => {
+            let height = value.try_into().map(u64::from_be_bytes);
+            Some(height.map_err(|_| {
+                tracing::error!(%nullifier, "a nullifier's leaf is no height");
+                ApiError::internal()
+            })?)
+        }
+        None => None,
+    };
+    Ok(ok(NullifierBody {
+        nullifier,
+        spent_height,
+        proof,
+    }))
+}
+
+pub(super) async fn prove(
     api: &Api,
     key: Vec<u8>,
     height: Option<u64>,

@@ -1,6 +1,6 @@
 //! Routes about transactions. Sending one twice is answered the same twice: the id decides.
 
-use adnet_common::api::{ApiError, ApiJson, ApiPath, ApiQuery, ApiResult, ok};
+use adnet_common::api::{ApiError, ApiJson, ApiPath, ApiQuery, ApiResult, ApiSigned, ok};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
@@ -151,13 +151,21 @@ pub(super) struct BroadcastBody {
     raw: String,
 }
 
-pub(super) async fn broadcast(
-    State(api): State<Api>,
-    ApiJson(body): ApiJson<BroadcastBody>,
-) -> ApiResult {
+pub(super) async fn broadcast(State(api): State<Api>, request: ApiSigned) -> ApiResult {
+    let body: BroadcastBody = request.json()?;
     let digits = body.raw.strip_prefix("0x").unwrap_or(&body.raw);
     let raw = hex::decode(digits).map_err(|_| ApiError::invalid("raw is not hexadecimal"))?;
+    let order = Transaction::decode(&raw).map_err(refused)?;
+    if order.payload.function.order().is_some() {
+        only_operators(&api, &request)?;
+    }
     submit(&api, raw).await
+}
+
+/// Mint orders are for operators where some are configured, whatever route they take.
+fn only_operators(api: &Api, request: &ApiSigned) -> Result<(), ApiError> {
+    api.operators
+        .authorize(&request.parts, &request.body, super::unix_s())
 }
 
 pub(super) async fn transfer(
@@ -167,7 +175,9 @@ pub(super) async fn transfer(
     submit(&api, Transaction::from(body).encode()).await
 }
 
-pub(super) async fn mint(State(api): State<Api>, ApiJson(body): ApiJson<SignedMint>) -> ApiResult {
+pub(super) async fn mint(State(api): State<Api>, request: ApiSigned) -> ApiResult {
+    only_operators(&api, &request)?;
+    let body: SignedMint = request.json()?;
     submit(&api, Transaction::from(body).encode()).await
 }
 

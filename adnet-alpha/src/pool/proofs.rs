@@ -8,34 +8,18 @@
 //! covered by the signatures alone, so these are never left out. Whether nullifiers are fresh and
 //! the anchor is known is not the business of a proof: the state says so.
 
-use std::sync::OnceLock;
-
 use orchard::bundle::{Authorized, BatchValidator};
-use orchard::circuit::{OrchardCircuitVersion, VerifyingKey};
+use orchard::circuit::VerifyingKey;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rayon::prelude::*;
 
-/// The circuit of [`super::bundle::BUNDLE_VERSION`].
-pub const CIRCUIT: OrchardCircuitVersion = OrchardCircuitVersion::PostNu6_3;
+use super::verifying_key::verifying_key;
 
 /// Bundles of one batch, at most: more gain little, and a bad one costs more.
 pub const BATCH_MAX: usize = 128;
 /// Fewer are not worth being split among cores.
 const BATCH_MIN: usize = 16;
-
-static KEY: OnceLock<VerifyingKey> = OnceLock::new();
-
-/// The key that all proofs are verified with. Whoever asks first builds it, in about two seconds of
-/// CPU; the others wait.
-pub fn verifying_key() -> &'static VerifyingKey {
-    KEY.get_or_init(|| VerifyingKey::build(CIRCUIT))
-}
-
-/// Whether the key is built.
-pub fn is_key_ready() -> bool {
-    KEY.get().is_some()
-}
 
 /// A bundle with the hash that its signatures sign.
 pub struct Proved {

@@ -134,6 +134,11 @@ impl Anchors {
         &self.roots.last().expect("there is one from genesis on").1
     }
 
+    /// Each with the first height that ended with it, oldest first.
+    pub fn roots(&self) -> &[(u64, [u8; 32])] {
+        &self.roots
+    }
+
     /// Whether a spend in the block of `height` may name this root.
     pub fn allows(&self, anchor: &[u8; 32], height: u64) -> bool {
         let oldest = height.saturating_sub(ANCHOR_WINDOW_BLOCKS);

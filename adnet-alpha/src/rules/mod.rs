@@ -106,6 +106,20 @@ impl Rules {
 
     /// Everything but the proof and the signatures of notes, which are left to be verified.
     fn check_but_proof(&self, raw: &[u8]) -> Result<Checked, Refusal> {
+        let tx = self.check_but_bundle(raw)?;
+        let payload = &tx.inner.payload;
+        let proved = match (payload.function.bundle(), tx.inner.witness.proof()) {
+            (Some(bundle), Some(proof)) => Some(Proved {
+                bundle: bundle.authorize(proof)?,
+                sighash: payload.sighash().0,
+            }),
+            _ => None,
+        };
+        Ok(Checked { tx, proved })
+    }
+
+    /// Everything that does not ask whether the bundle's bytes are points and its proof is good.
+    pub(crate) fn check_but_bundle(&self, raw: &[u8]) -> Result<VerifiedTx<Transaction>, Refusal> {
         let tx = Transaction::decode(raw)?;
         let payload = &tx.payload;
         if payload.genesis != self.genesis {
@@ -113,17 +127,10 @@ impl Rules {
         }
         self.check_amounts(payload, raw.len())?;
         self.check_signatures(&tx)?;
-        let proved = match (payload.function.bundle(), tx.witness.proof()) {
-            (Some(bundle), Some(proof)) => Some(Proved {
-                bundle: bundle.authorize(proof)?,
-                sighash: payload.sighash().0,
-            }),
-            _ => None,
-        };
         let (sender, nonce) = sender_and_nonce(&payload.function);
         let actions = payload.function.bundle().map(|bundle| &bundle.actions);
         let actions = actions.into_iter().flatten();
-        let tx = VerifiedTx {
+        Ok(VerifiedTx {
             id: tx.id(),
             sender,
             nonce,
@@ -133,8 +140,7 @@ impl Rules {
             claims: actions.map(|action| action.nullifier).collect(),
             raw: raw.to_vec(),
             inner: tx,
-        };
-        Ok(Checked { tx, proved })
+        })
     }
 }
 

@@ -6,4 +6,5 @@ mod history;
 mod random;
 mod refusals;
 mod restore;
+mod shielded;
 mod validators;

@@ -53,7 +53,7 @@ impl Witness {
     }
 
     /// Zeros of the right lengths.
-    pub(super) fn blank(function: &Function, approvals: usize) -> Self {
+    pub(crate) fn blank(function: &Function, approvals: usize) -> Self {
         let approval = Approval {
             governor: PublicKey([0; 32]),
             signature: [0; 64],

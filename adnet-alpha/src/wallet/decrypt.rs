@@ -16,7 +16,7 @@ use crate::compact::{CompactAction, CompactBlock};
 const BATCH: usize = 256;
 
 /// What an action is to the wallet.
-pub(super) struct Tried {
+pub(crate) struct Tried {
     pub leaf: MerkleHashOrchard,
     pub nullifier: [u8; 32],
     /// The note it makes, if it is ours, and whether it is change.
@@ -25,13 +25,13 @@ pub(super) struct Tried {
 
 /// An action that no valid transaction has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadAction {
+pub(crate) struct BadAction {
     pub transaction: Hash,
     pub what: &'static str,
 }
 
 /// All actions of the blocks, in order.
-pub(super) fn try_all(
+pub(crate) fn try_all(
     key: &PoolViewingKey,
     blocks: &[CompactBlock],
 ) -> Result<Vec<Tried>, BadAction> {

@@ -16,7 +16,7 @@
 
 mod balance;
 mod build;
-mod decrypt;
+pub(crate) mod decrypt;
 mod enrich;
 mod file;
 mod hex_bytes;

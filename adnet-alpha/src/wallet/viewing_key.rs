@@ -11,6 +11,7 @@ use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Hrp};
 use orchard::keys::FullViewingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
 
 /// The human-readable prefix of every viewing key.
 pub const VIEWING_HRP: &str = "axview";
@@ -69,12 +70,15 @@ impl FromStr for PoolViewingKey {
         }
         let parsed =
             CheckedHrpstring::new::<Bech32m>(text).map_err(|_| ViewingKeyError::Checksum)?;
-        let bytes: Vec<u8> = parsed.byte_iter().collect();
-        let bytes: [u8; RAW_BYTES] = bytes.try_into().map_err(|_| ViewingKeyError::Shape)?;
+        let mut bytes = Zeroizing::new([0; RAW_BYTES]);
+        let mut given = parsed.byte_iter();
+        for byte in bytes.iter_mut() {
+            *byte = given.next().ok_or(ViewingKeyError::Shape)?;
+        }
         let key = FullViewingKey::from_bytes(&bytes).ok_or(ViewingKeyError::NoKey)?;
         let key = Self(key);
         // Two bits are left over; they must be zero, or one key would have four texts.
-        if !key.export().eq_ignore_ascii_case(text) {
+        if !Zeroizing::new(key.export()).eq_ignore_ascii_case(text) {
             return Err(ViewingKeyError::Shape);
         }
         Ok(key)

@@ -37,6 +37,12 @@ impl Connections {
         permit.expect("the semaphore is never closed")
     }
 
+    /// A place for `client`, if there is one at once.
+    pub(super) fn try_place(&self, client: Client) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.admit(client, permit)
+    }
+
     /// Gives `client` the place, unless it holds too many already.
     pub(super) fn admit(&self, client: Client, permit: OwnedSemaphorePermit) -> Option<Place> {
         let mut per_client = self.lock();

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::operators::ACCEPT_SIGNATURE;
 use crate::application::TxError;
 
 /// What handlers return.
@@ -84,19 +85,25 @@ impl ApiError {
 ///
 /// | status | codes |
 /// | --- | --- |
+/// | 401 | an operator's signature is missing or not good |
 /// | 403 | what no signature can ever allow here: deployments, too few governors |
 /// | 404, 405, 410 | no such thing, no such method, no longer kept |
 /// | 413, 429, 503, 504 | limits: too large, too often, busy, too slow |
-/// | 409 | the state has moved on: nonce or mint order used, underpriced replacement |
+/// | 409 | the state has moved on: nonce or mint order used, underpriced replacement, another waits that uses up the same |
 /// | 422 | well-formed and signed, but the state does not allow it |
 /// | 501 | reserved for a function that this release does not have |
 /// | 500 | the node failed |
 /// | 400 | everything else: the request itself is wrong |
 fn status_of(code: &str) -> (StatusCode, Option<u64>) {
     let status = match code {
-        "DEPLOYMENT_DISABLED" | "GOVERNOR_THRESHOLD_NOT_MET" | "SYSTEM_ONLY" => {
-            StatusCode::FORBIDDEN
+        "SIGNATURE_REQUIRED" | "SIGNATURE_INVALID" | "SIGNATURE_EXPIRED" | "SIGNATURE_REPLAYED" => {
+            StatusCode::UNAUTHORIZED
         }
+        "DEPLOYMENT_DISABLED"
+        | "GOVERNOR_THRESHOLD_NOT_MET"
+        | "SYSTEM_ONLY"
+        | "NOT_ENABLED"
+        | "LOOPBACK_ONLY" => StatusCode::FORBIDDEN,
         "NOT_FOUND" => StatusCode::NOT_FOUND,
         "METHOD_NOT_ALLOWED" => StatusCode::METHOD_NOT_ALLOWED,
         "PRUNED" => StatusCode::GONE,
@@ -107,12 +114,17 @@ fn status_of(code: &str) -> (StatusCode, Option<u64>) {
             return (StatusCode::SERVICE_UNAVAILABLE, Some(1));
         }
         "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
-        "NONCE_TOO_LOW" | "MINT_ALREADY_USED" | "REPLACEMENT_UNDERPRICED" => StatusCode::CONFLICT,
+        "NONCE_TOO_LOW" | "MINT_ALREADY_USED" | "REPLACEMENT_UNDERPRICED" | "CLAIMED" => {
+            StatusCode::CONFLICT
+        }
         "INSUFFICIENT_BALANCE"
         | "EXPIRED"
         | "EXPIRY_TOO_FAR"
         | "SUPPLY_OVERFLOW"
-        | "NONCE_TOO_HIGH" => StatusCode::UNPROCESSABLE_ENTITY,
+        | "NONCE_TOO_HIGH"
+        | "ANCHOR_UNKNOWN"
+        | "POOL_EXCEEDED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "NULLIFIER_SPENT" => StatusCode::CONFLICT,
         "UNSUPPORTED_FUNCTION" => StatusCode::NOT_IMPLEMENTED,
         "INTERNAL" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
@@ -136,6 +148,13 @@ impl IntoResponse for ApiError {
             },
         };
         let mut response = (self.status, Json(failure)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let headers = response.headers_mut();
+            let scheme = HeaderValue::from_static("Signature");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+            let wanted = HeaderValue::from_static(ACCEPT_SIGNATURE);
+            headers.insert("accept-signature", wanted);
+        }
         if let Some(seconds) = self.retry_after_s {
             let value = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, value);

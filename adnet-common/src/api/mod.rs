@@ -11,26 +11,31 @@ mod envelope;
 mod evidence;
 mod extract;
 mod guard;
+pub mod http_signature;
 mod limits;
 mod metrics;
+mod operators;
 mod peers;
 mod rate_limit;
 mod routes;
 mod serve;
 mod slots;
 mod stall;
+mod streams;
 mod validators;
 
 pub use attestation::AttestationBody;
 pub use envelope::{ApiError, ApiResult, ok};
 pub use evidence::EvidenceBody;
-pub use extract::{ApiJson, ApiPath, ApiQuery};
+pub use extract::{ApiJson, ApiPath, ApiPeer, ApiQuery, ApiSigned};
 pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
+pub use operators::{Operators, SignRequestError, sign_request};
 pub use peers::PeerReport;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
 pub use slots::Slots;
+pub use streams::{Piece, StreamPlace, Streams};
 pub use validators::ValidatorsBody;
 
 #[cfg(test)]

@@ -33,9 +33,11 @@ const DATA_DIR_ENV: &str = "ADNET_DATA_DIR";
 const STATE_DIRECTORY_ENV: &str = "STATE_DIRECTORY";
 
 /// Names in the environment that begin with `ADNET_` and are no settings: the path of the
-/// configuration file, the commit that a build is told, and what tests and benchmarks are told.
+/// configuration file, the commit that a build is told, the wallet's directory and passphrase file,
+/// and what tests and benchmarks are told.
 fn is_no_setting(name: &str) -> bool {
-    matches!(name, "ADNET_CONFIG" | "ADNET_COMMIT")
+    matches!(name, "ADNET_CONFIG" | "ADNET_COMMIT" | "ADNET_WALLET")
+        || name.starts_with("ADNET_WALLET_")
         || name.starts_with("ADNET_TEST_")
         || name.starts_with("ADNET_BENCH_")
 }

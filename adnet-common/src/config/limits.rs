@@ -112,6 +112,12 @@ pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
         "node.data_dir",
         "must not be empty",
     );
+    let operators = config.alpha_api.operator_keys.split(',').map(str::trim);
+    for key in operators.filter(|key| !key.is_empty()) {
+        let usable = key.parse::<PublicKey>().is_ok_and(|key| key.is_on_curve());
+        let problem = "names an operator by what is no ed25519 public key of 64 hex digits";
+        rule(!usable, "alpha_api.operator_keys", problem);
+    }
     errors.extend(port_clashes(loaded));
     errors.extend(peer_mistakes(loaded));
     errors

@@ -65,6 +65,11 @@ fn other_value(key: &str, default: &Value, step: i64) -> Value {
         _ if key.ends_with("trusted_block") => {
             return Value::from(format!("{step}00:{}", "ab".repeat(32)));
         }
+        "alpha_api.operator_keys" => [
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        ],
         "network.external_ip" => ["192.0.2.1", "192.0.2.2", "2001:db8::3"],
         "network.boot_nodes" => ["enr:-one", "enr:-two,enr:-three", "enr:-four"],
         _ if key.ends_with("listen") => ["127.0.0.1:10001", "127.0.0.1:10002", "[::1]:10003"],
@@ -288,6 +293,8 @@ fn other_names_in_the_environment_are_left_alone() {
         ("ADNET_CONFIG", "x"),
         ("ADNET_TEST_SEED", "1"),
         ("ADNET_BENCH_SECONDS", "1"),
+        ("ADNET_WALLET", "./wallet"),
+        ("ADNET_WALLET_PASSPHRASE_FILE", "passphrase"),
         ("XADNET_", "1"),
     ]);
     load(&Flags::new(), &env, None).expect("none of them is a setting");

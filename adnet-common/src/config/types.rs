@@ -6,6 +6,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use crate::keys::PublicKey;
 use crate::trusted_block::TrustedBlock;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub struct Config {
     pub node: NodeConfig,
     pub log: LogConfig,
     pub alpha: ChainConfig,
+    pub alpha_api: AlphaApiConfig,
     pub delta: ChainConfig,
     pub network: NetworkConfig,
     pub metrics: MetricsConfig,
@@ -122,6 +124,16 @@ pub struct ChainConfig {
     pub mempool_ttl_s: u64,
 }
 
+/// `[alpha_api]`: what Alpha's HTTP API does beside what both chains' do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlphaApiConfig {
+    /// Whether the node scans blocks with a viewing key that a client on this machine gives it.
+    pub viewing_key_balance: bool,
+    /// ed25519 public keys, separated by commas; empty if everybody may submit mint orders.
+    pub operator_keys: String,
+}
+
 /// `[network]`: how peers are found, and how many of them there may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +176,8 @@ pub struct SupervisorConfig {
     pub restart_limit: u64,
     pub restart_window_s: u64,
     pub require_sandbox: bool,
+    /// Whether a second Alpha worker waits to take over.
+    pub alpha_standby: bool,
 }
 
 /// `[store]`: the database that both chains share.
@@ -172,6 +186,14 @@ pub struct SupervisorConfig {
 pub struct StoreConfig {
     pub cache_bytes: u64,
     pub max_open_files: u64,
+}
+
+impl AlphaApiConfig {
+    /// The operators' keys. `load` has refused other texts.
+    pub fn operators(&self) -> impl Iterator<Item = PublicKey> {
+        let keys = self.operator_keys.split(',').map(str::trim);
+        keys.filter_map(|key| key.parse().ok())
+    }
 }
 
 impl NetworkConfig {
@@ -193,6 +215,7 @@ impl Default for Config {
                 format: LogFormat::Auto,
             },
             alpha: ChainConfig::with_ports(3030, 4130),
+            alpha_api: AlphaApiConfig::default(),
             delta: ChainConfig {
                 // Delta's blocks are five times as frequent and its traders send bursts.
                 api_rate_limit_per_s: 1_000,
@@ -224,6 +247,7 @@ impl Default for Config {
                 restart_limit: 5,
                 restart_window_s: 10,
                 require_sandbox: false,
+                alpha_standby: true,
             },
             store: StoreConfig {
                 cache_bytes: 64 * 1024 * 1024,

@@ -23,7 +23,7 @@ pub use file::{GENESIS_FILE_NAME, GENESIS_MAX_BYTES, GenesisError};
 pub use validate::GenesisProblem;
 
 /// The only version of the genesis format that this release reads and writes.
-pub const GENESIS_VERSION: u32 = 1;
+pub const GENESIS_VERSION: u32 = 2;
 
 /// AX units of one whole AX (four decimals).
 pub const UNITS_PER_AX: u64 = 10_000;

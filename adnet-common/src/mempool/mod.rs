@@ -2,7 +2,8 @@
 //!
 //! Bounds: transactions, bytes, transactions per sender, and a time to live. When full, the
 //! cheapest last transaction of a sender makes room for a dearer one. After each block everything
-//! is checked against the new state.
+//! is checked against the new state. No two transactions wait that claim the same, because at most one
+//! of them could ever be in a block.
 
 mod ordering;
 mod queue;
@@ -45,14 +46,9 @@ pub struct Mempool<T> {
     limits: MempoolLimits,
     senders: BTreeMap<Sender, Queue<T>>,
     by_id: BTreeMap<Hash, (Sender, u64)>,
-    /// Digest of all bytes of a transaction → its id.
-    by_digest: BTreeMap<Hash, Hash>,
+    /// What waiting transactions will use up → which of them. No two have the same.
+    claims: BTreeMap<[u8; 32], Hash>,
     bytes: usize,
-}
-
-/// Binds every byte, witnesses included, whatever a chain's transaction ids leave out.
-fn digest(raw: &[u8]) -> Hash {
-    Hash::of("adnet/mempool/raw/v1", &[raw])
 }
 
 impl<T> Mempool<T> {
@@ -61,7 +57,7 @@ impl<T> Mempool<T> {
             limits,
             senders: BTreeMap::new(),
             by_id: BTreeMap::new(),
-            by_digest: BTreeMap::new(),
+            claims: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -87,11 +83,6 @@ impl<T> Mempool<T> {
             .map(|entry| &entry.tx)
     }
 
-    /// The verified transaction with exactly these bytes, so that none is verified twice.
-    pub fn verified(&self, raw: &[u8]) -> Option<&Arc<VerifiedTx<T>>> {
-        self.get(self.by_digest.get(&digest(raw))?)
-    }
-
     /// The nonce after the sender's last transaction that could be executed one after the other.
     pub fn next_nonce(&self, sender: &Sender) -> Option<u64> {
         self.senders.get(sender).map(Queue::next_nonce)
@@ -108,6 +99,7 @@ impl<T> Mempool<T> {
             return Ok(Accepted::Known);
         }
         let rival = self.rival(&tx)?;
+        self.check_claims(&tx, rival.as_ref())?;
         if rival.is_none() {
             let waiting = self.senders.get(&tx.sender).map_or(0, |q| q.txs.len());
             if waiting >= self.limits.max_per_sender {
@@ -127,7 +119,8 @@ impl<T> Mempool<T> {
         }
         self.bytes += tx.raw.len();
         self.by_id.insert(tx.id, (tx.sender, tx.nonce));
-        self.by_digest.insert(digest(&tx.raw), tx.id);
+        let claims = tx.claims.iter().map(|claim| (*claim, tx.id));
+        self.claims.extend(claims);
         let queue = self.senders.entry(tx.sender).or_insert_with(Queue::new);
         queue.account_nonce = admission.account_nonce;
         let expires_ms = now_ms.saturating_add(self.limits.ttl_ms);
@@ -148,6 +141,19 @@ impl<T> Mempool<T> {
             return Err(TxError::new("REPLACEMENT_UNDERPRICED", why));
         }
         Ok(Some(old.tx.id))
+    }
+
+    /// The first that claims something keeps it, whoever pays more: only what it replaces itself, by the
+    /// rule for one sender and nonce, gives its claims up for it.
+    fn check_claims(&self, tx: &VerifiedTx<T>, rival: Option<&Hash>) -> Result<(), TxError> {
+        let mut holders = tx.claims.iter().filter_map(|claim| self.claims.get(claim));
+        match holders.find(|holder| rival != Some(holder)) {
+            None => Ok(()),
+            Some(holder) => {
+                let why = format!("transaction {holder} waits already and uses up the same");
+                Err(TxError::new("CLAIMED", why))
+            }
+        }
     }
 
     /// Evicts cheaper transactions until `tx` fits. Nothing is evicted if it cannot fit.
@@ -192,7 +198,9 @@ impl<T> Mempool<T> {
             .remove(&nonce)
             .expect("an indexed nonce is queued");
         self.bytes -= entry.tx.raw.len();
-        self.by_digest.remove(&digest(&entry.tx.raw));
+        for claim in &entry.tx.claims {
+            self.claims.remove(claim);
+        }
         if queue.txs.is_empty() {
             self.senders.remove(&sender);
         }
@@ -203,15 +211,20 @@ impl<T> Mempool<T> {
         ids.iter().for_each(|id| self.remove(id));
     }
 
-    /// After a block: drops what it included, what is too old, and what `check` refuses now.
+    /// After a block: drops what it included, what claims anything of what the block `used`, what is
+    /// too old, and what `check` refuses now.
     pub fn on_block(
         &mut self,
         now_ms: u64,
         included: &[Hash],
+        used: &[[u8; 32]],
         mut check: impl FnMut(&VerifiedTx<T>) -> Result<Admission, TxError>,
     ) {
         self.reject(included);
-        let mut gone = Vec::new();
+        let held = used.iter().filter_map(|claim| self.claims.get(claim));
+        let mut gone: Vec<Hash> = held.copied().collect();
+        self.reject(&gone);
+        gone.clear();
         for queue in self.senders.values_mut() {
             for entry in queue.txs.values() {
                 match check(&entry.tx) {

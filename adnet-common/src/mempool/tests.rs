@@ -25,6 +25,12 @@ fn tx(sender: u8, nonce: u64, priority: u128, len: usize) -> Arc<VerifiedTx<()>>
     })
 }
 
+fn claiming(sender: u8, nonce: u64, priority: u128, claims: &[u8]) -> Arc<VerifiedTx<()>> {
+    let tx = Arc::into_inner(tx(sender, nonce, priority, 10)).expect("it is new");
+    let claims = claims.iter().map(|claim| [*claim; 32]).collect();
+    Arc::new(VerifiedTx { claims, ..tx })
+}
+
 fn at(account_nonce: u64) -> Admission {
     Admission { account_nonce }
 }
@@ -108,16 +114,55 @@ fn a_block_takes_out_the_included_the_old_and_the_invalid() {
     pool.insert(500, b, at(0)).unwrap();
     pool.insert(500, c, at(0)).unwrap();
     pool.insert(500, tx(1, 1, 1, 10), at(0)).unwrap();
-    pool.on_block(1_200, &[a.id], |tx| match tx.sender[0] {
+    pool.on_block(1_200, &[a.id], &[], |tx| match tx.sender[0] {
         2 => Err(TxError::new("GONE", "")),
         _ => Ok(at(tx.nonce)),
     });
     let mut left = nonces(&pool);
     left.sort();
     assert_eq!(left, [(1, 1), (3, 0)]);
-    pool.on_block(1_600, &[], |tx| Ok(at(tx.nonce)));
+    pool.on_block(1_600, &[], &[], |tx| Ok(at(tx.nonce)));
     assert!(pool.is_empty());
     assert_eq!(pool.bytes(), 0);
+}
+
+#[test]
+fn the_first_keeps_its_claims_until_it_leaves() {
+    let mut pool = Mempool::new(LIMITS);
+    let first = claiming(1, 0, 10, &[1, 2]);
+    pool.insert(0, first.clone(), at(0)).unwrap();
+    assert_eq!(pool.insert(0, first.clone(), at(0)), Ok(Accepted::Known));
+    // However much it pays, another one with a claim of it has to wait.
+    let second = claiming(2, 0, 1_000, &[2, 3]);
+    let error = pool.insert(0, second.clone(), at(0)).unwrap_err();
+    assert_eq!(error.code, "CLAIMED");
+    // Neither does a replacement get the claim of a third one.
+    pool.insert(0, claiming(3, 0, 10, &[9]), at(0)).unwrap();
+    let error = pool
+        .insert(0, claiming(1, 0, 1_000, &[1, 9]), at(0))
+        .unwrap_err();
+    assert_eq!(error.code, "CLAIMED");
+    assert!(pool.get(&first.id).is_some());
+    // One with the same sender and nonce takes its place, and what it does not claim is free.
+    let better = claiming(1, 0, 20, &[1]);
+    let replaced = pool.insert(0, better, at(0));
+    assert_eq!(replaced, Ok(Accepted::Replaced(first.id)));
+    pool.insert(0, second, at(0)).unwrap();
+    assert_eq!(pool.claims.len(), 4);
+    let ids: Vec<Hash> = pool.by_id.keys().copied().collect();
+    pool.reject(&ids);
+    assert!(pool.claims.is_empty());
+}
+
+#[test]
+fn a_block_takes_out_what_claims_the_same() {
+    let mut pool = Mempool::new(LIMITS);
+    pool.insert(0, claiming(1, 0, 10, &[1, 2]), at(0)).unwrap();
+    pool.insert(0, claiming(2, 0, 10, &[3]), at(0)).unwrap();
+    pool.insert(0, claiming(3, 0, 10, &[4, 5]), at(0)).unwrap();
+    pool.on_block(1, &[], &[[2; 32], [5; 32], [4; 32], [8; 32]], |_| Ok(at(0)));
+    assert_eq!(nonces(&pool), [(2, 0)]);
+    assert_eq!(pool.claims.len(), 1);
 }
 
 proptest! {

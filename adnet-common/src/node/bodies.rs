@@ -12,8 +12,15 @@ pub(super) const MAX_AHEAD: u64 = 4;
 /// What we know of a block.
 pub(super) enum Verdict<P> {
     Unknown,
-    Valid(Box<Executed<P>>),
+    Valid(Box<Sound<P>>),
     Invalid,
+}
+
+/// What a valid block leads to.
+pub(super) struct Sound<P> {
+    pub executed: Executed<P>,
+    /// Its transactions by their ids.
+    pub ids: Vec<Hash>,
 }
 
 pub(super) struct Candidate<A: Application> {

@@ -6,6 +6,7 @@ use super::gossip::REMIND_EVERY_MS;
 use super::sibling::Sibling;
 use super::sync::{SnapshotSync, Sync};
 use super::timers::{Timer, Timers};
+use super::verified::Verified;
 use super::{BlockLimits, Host, Node, NodeConfig, NodeFault, Queries};
 use crate::application::{Application, OpenError};
 use crate::attestation::outbox_root;
@@ -107,7 +108,6 @@ impl<A: Application> Node<A> {
         Ok(Self {
             snapshot_sync: SnapshotSync::at_start(&config, header.height, now_ms),
             snapshots,
-            rules: A::rules(&genesis),
             genesis_hash,
             domain,
             evidence: EvidencePool::load(A::CHAIN, host)?,
@@ -117,6 +117,8 @@ impl<A: Application> Node<A> {
             app,
             engine,
             mempool: Mempool::new(config.mempool),
+            verified: Arc::new(Verified::new(genesis_hash, &config.mempool)),
+            verifying: Default::default(),
             tip_hash: header.hash(),
             announced: header.height,
             tip_proof: ledger::finality_proof(host, A::CHAIN, header.height)?,

@@ -1,6 +1,6 @@
 //! Committing a decided block: one durable batch, then the state, then the world.
 
-use super::bodies::Verdict;
+use super::bodies::{Sound, Verdict};
 use super::evidence;
 use super::timers::Timer;
 use super::{Host, Node, NodeFault, Output};
@@ -50,16 +50,10 @@ impl<A: Application> Node<A> {
         let candidate = self.bodies.known.remove(&hash);
         let candidate = candidate.expect("the engine decides only what the host has stored");
         let block = candidate.block;
-        let executed = match candidate.verdict {
-            Verdict::Valid(executed) => *executed,
-            // Decided by others although it is not on our clock's schedule: the quorum rules.
-            Verdict::Unknown | Verdict::Invalid => {
-                self.execute(&block, host)?.map_err(|error| {
-                    let why = error.to_string();
-                    NodeFault::DecidedInvalid { height, why }
-                })?
-            }
+        let Verdict::Valid(sound) = candidate.verdict else {
+            unreachable!("a block is committed when it is known to be valid");
         };
+        let Sound { executed, ids } = *sound;
         let committed = CommittedBlock {
             block,
             certificate: certificate.encode(),
@@ -114,23 +108,19 @@ impl<A: Application> Node<A> {
             }
         }
         let block = committed.block;
-        let ids = block
-            .body
-            .txs
-            .iter()
-            .filter_map(|raw| self.mempool.verified(raw));
-        let included: Vec<_> = ids.map(|tx| tx.id).collect();
         self.tip = block.header;
         self.tip_hash = hash;
         self.tip_proof = Some(proof);
         self.bodies.end_height(height);
         self.needed.clear();
+        self.verifying.end_height(height);
         self.flood.end_height();
         self.timers.end_heights(height);
         self.sibling.inbox().consume(self.app.last_consumed());
         self.sibling.light.advance(&self.app.validators().sibling);
         let app = &self.app;
-        self.mempool.on_block(now_ms, &included, |tx| app.check(tx));
+        self.mempool
+            .on_block(now_ms, &ids, &executed.claims, |tx| app.check(tx));
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
 
         let untold = &mut self.untold;

@@ -1,8 +1,8 @@
 //! Drives the consensus engine and carries out its actions, strictly in order.
 
-use super::bodies::Verdict;
 use super::event::{Class, Offence};
 use super::timers::Timer;
+use super::verifying::Urgency;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::Application;
 use crate::block::Block;
@@ -49,21 +49,12 @@ impl<A: Application> Node<A> {
                 self.timers.set(at_ms, Timer::Engine { height, id });
             }
             Action::BuildBlock { height, round, .. } => {
-                if height == self.tip.height + 1
-                    && let Some(hash) = self.build(now_ms, round, host)?
-                {
-                    self.spread(&hash, outputs);
-                    events.push_back(Event::Propose {
-                        height,
-                        round,
-                        hash,
-                    });
-                }
+                events.extend(self.propose(now_ms, height, round, host, outputs)?);
             }
             Action::Relay(message) => self.pass_on(now_ms, &message, outputs),
             Action::NeedBlock { block, is_new } => {
                 self.needed.insert(block, is_new);
-                events.extend(self.answer_needed(now_ms, host)?);
+                events.extend(self.answer_needed(now_ms, host, outputs)?);
                 if self.needed.contains_key(&block) {
                     self.await_body(now_ms);
                 }
@@ -71,9 +62,9 @@ impl<A: Application> Node<A> {
             Action::Restream(block) => self.spread(&block.hash, outputs),
             Action::CheckSynced {
                 peer, block, body, ..
-            } => match self.accept_synced(block, &body, host)? {
-                Some(event) => events.push_back(event),
-                None => self.blame(now_ms, peer, Offence::BadBlock, outputs),
+            } => match self.keep_synced(block, &body, host)? {
+                true => events.extend(self.accept_synced(block, host, outputs)?),
+                false => self.blame(now_ms, peer, Offence::BadBlock, outputs),
             },
             Action::RejectSynced(peer) => {
                 self.blame(now_ms, peer, Offence::BadBlock, outputs);
@@ -81,7 +72,7 @@ impl<A: Application> Node<A> {
             Action::Commit {
                 certificate,
                 evidence,
-            } => self.commit(now_ms, certificate, evidence, host, outputs)?,
+            } => self.decide(now_ms, certificate, evidence, host, outputs)?,
             Action::Finalized { evidence, .. } => {
                 self.keep_evidence(evidence, host)?;
                 let next = self.tip.height + 1;
@@ -159,22 +150,28 @@ impl<A: Application> Node<A> {
         Ok(())
     }
 
-    /// Judges the needed blocks that we have; the others stay needed.
+    /// Judges the needed blocks that we have; the others stay needed, and so do those whose transactions
+    /// are not verified yet.
     pub(super) fn answer_needed(
         &mut self,
         now_ms: u64,
         host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
     ) -> Result<Vec<Event>, NodeFault> {
         let here = |block: &BlockRef| self.bodies.known.contains_key(&block.hash);
         let ready: Vec<BlockRef> = self.needed.keys().copied().filter(here).collect();
         let mut events = Vec::with_capacity(ready.len());
         for block in ready {
-            let is_new = self.needed.remove(&block).expect("it was listed above");
+            let is_new = self.needed[&block];
             if block.height != self.tip.height + 1 {
+                self.needed.remove(&block);
                 continue;
             }
             let new_from = is_new.then_some(block.proposer.0);
-            let valid = self.judge(now_ms, &block.hash, new_from, host)?;
+            let Some(valid) = self.judge(now_ms, &block.hash, new_from, host, outputs)? else {
+                continue;
+            };
+            self.needed.remove(&block);
             let origin = Origin::Consensus;
             events.push(Event::Block {
                 block,
@@ -200,7 +197,7 @@ impl<A: Application> Node<A> {
         }
         self.keep(block, host)?;
         self.hand_on_body(&hash, outputs);
-        for event in self.answer_needed(now_ms, host)? {
+        for event in self.answer_needed(now_ms, host, outputs)? {
             self.drive(now_ms, event, host, outputs)?;
         }
         Ok(())
@@ -215,29 +212,42 @@ impl<A: Application> Node<A> {
         Ok(())
     }
 
-    /// Checks a body against the certificate that names it. A block that a quorum has decided and
-    /// that is not valid here is a fault of this node.
-    fn accept_synced(
+    /// Keeps the body that a certificate names, if it is that body.
+    fn keep_synced(
         &mut self,
         block: BlockRef,
         body: &[u8],
         host: &mut dyn Host,
-    ) -> Result<Option<Event>, NodeFault> {
+    ) -> Result<bool, NodeFault> {
+        if self.bodies.known.contains_key(&block.hash) {
+            return Ok(true);
+        }
         let decoded = Block::decode(body).ok().filter(|b| b.hash() == block.hash);
         let Some(decoded) = decoded.filter(|b| b.header.height == block.height) else {
+            return Ok(false);
+        };
+        self.keep(decoded, host)?;
+        Ok(true)
+    }
+
+    /// Tells the engine that a block that a certificate names is valid, at once or when its
+    /// transactions are verified. One that a quorum has decided and that is not valid here is a fault
+    /// of this node.
+    pub(super) fn accept_synced(
+        &mut self,
+        block: BlockRef,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<Option<Event>, NodeFault> {
+        let BlockRef { height, hash, .. } = block;
+        let Some(tried) = self.try_known(&hash, Urgency::Consensus, host, outputs)? else {
+            self.verifying.synced = Some(block);
             return Ok(None);
         };
-        let known = self.bodies.known.get(&block.hash);
-        if !known.is_some_and(|c| matches!(c.verdict, Verdict::Valid(_))) {
-            let height = block.height;
-            let executed = self.execute(&decoded, host)?.map_err(|error| {
-                let why = error.to_string();
-                NodeFault::DecidedInvalid { height, why }
-            })?;
-            self.keep(decoded, host)?;
-            let candidate = self.bodies.known.get_mut(&block.hash).expect("kept above");
-            candidate.verdict = Verdict::Valid(Box::new(executed));
-        }
+        tried.map_err(|error| {
+            let why = error.to_string();
+            NodeFault::DecidedInvalid { height, why }
+        })?;
         let (valid, origin) = (true, Origin::Sync);
         Ok(Some(Event::Block {
             block,
@@ -246,7 +256,7 @@ impl<A: Application> Node<A> {
         }))
     }
 
-    fn spread(&self, hash: &Hash, outputs: &mut Vec<Output<A>>) {
+    pub(super) fn spread(&self, hash: &Hash, outputs: &mut Vec<Output<A>>) {
         if let Some(candidate) = self.bodies.known.get(hash) {
             outputs.push(Output::Broadcast {
                 class: Class::Body,

@@ -1,6 +1,7 @@
 //! What happens to a node, what it asks of the outside, and what can stop it.
 
 use super::gossip::{GossipId, Topic, Verdict};
+use super::verifying::{Checked, VerifyJob};
 use crate::application::{Application, OpenError, StateProof};
 use crate::attestation::{Attestation, FinalityProof};
 use crate::consensus::{HaltReason, Signer};
@@ -102,7 +103,8 @@ pub enum Input<A: Application> {
         class: Class,
         bytes: Vec<u8>,
     },
-    /// A peer has passed this on. The verdict follows in the same step, as [`Output::Verdict`].
+    /// A peer has passed this on. One verdict follows, as [`Output::Verdict`]: in the same step, or
+    /// when a transaction that nobody knows here has been verified.
     Gossip {
         peer: Peer,
         topic: Topic,
@@ -111,6 +113,12 @@ pub enum Input<A: Application> {
     },
     Sibling(Exchange),
     Request(Request<A>),
+    /// The answer to [`Output::Verify`]: results in the order of the job, all of them or up to the
+    /// first that is not valid. An answer for an earlier life of the node never comes to a later one.
+    Verified {
+        job: u64,
+        checked: Vec<Checked<A::Tx>>,
+    },
 }
 
 /// What a node asks of the outside. Durable effects went through the [`Host`] before.
@@ -140,6 +148,9 @@ pub enum Output<A: Application> {
         id: GossipId,
         verdict: Verdict,
     },
+    /// Transactions to be verified, on any thread. Each job is answered once, by
+    /// [`Input::Verified`], whenever it is done; the node goes on meanwhile.
+    Verify(VerifyJob),
     /// To all linked peers but these.
     Relay {
         except: Vec<Peer>,

@@ -9,7 +9,8 @@
 
 use super::event::Peer;
 use super::timers::Timer;
-use super::{Node, Output};
+use super::verifying::{Checked, Sender};
+use super::{Host, Node, NodeFault, Output};
 use crate::application::{Application, VerifiedTx};
 use crate::block::MAX_TX_BYTES;
 use crate::mempool::Accepted;
@@ -86,6 +87,14 @@ impl Verdict {
         }
     }
 
+    /// What the next sender of the same bytes hears: they are known by then.
+    pub(super) fn of_the_same_again(self) -> Self {
+        match self {
+            Verdict::Accept => Verdict::Ignore,
+            other => other,
+        }
+    }
+
     pub fn from_byte(byte: u8) -> Option<Self> {
         Verdict::ALL.into_iter().find(|v| v.as_byte() == byte)
     }
@@ -113,7 +122,9 @@ impl<A: Application> Node<A> {
         self.timers.set(next_ms, Timer::Remind);
     }
 
-    /// Judges what a peer passed on. The verdict is always given, and is the last output.
+    /// Judges what a peer passed on. Each message gets one verdict: now, as the last output, or when a
+    /// transaction that is not known here has been verified.
+    #[expect(clippy::too_many_arguments, reason = "a step's, and what came")]
     pub(super) fn on_gossip(
         &mut self,
         now_ms: u64,
@@ -121,35 +132,74 @@ impl<A: Application> Node<A> {
         topic: Topic,
         id: GossipId,
         bytes: &[u8],
+        host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
-    ) {
+    ) -> Result<(), NodeFault> {
         let verdict = match topic {
-            Topic::Transaction => self.judge_transaction(now_ms, bytes),
-            Topic::Block => self.judge_announcement(now_ms, peer, bytes, outputs),
+            Topic::Transaction => {
+                let sender = Sender { peer, id };
+                self.judge_transaction(now_ms, sender, bytes, host, outputs)?
+            }
+            Topic::Block => Some(self.judge_announcement(now_ms, peer, bytes, outputs)),
         };
-        outputs.push(Output::Verdict {
+        outputs.extend(verdict.map(|verdict| Output::Verdict {
             peer,
             topic,
             id,
             verdict,
-        });
+        }));
+        Ok(())
     }
 
-    fn judge_transaction(&mut self, now_ms: u64, bytes: &[u8]) -> Verdict {
+    /// The verdict, or `None` if the transaction was handed out to be verified first.
+    fn judge_transaction(
+        &mut self,
+        now_ms: u64,
+        sender: Sender,
+        bytes: &[u8],
+        host: &dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<Option<Verdict>, NodeFault> {
         if bytes.len() > MAX_TX_BYTES {
-            return Verdict::Reject(Fault::Garbage);
+            return Ok(Some(Verdict::Reject(Fault::Garbage)));
         }
-        if self.mempool.verified(bytes).is_some() {
-            return Verdict::Ignore;
+        let key = self.verified.key(bytes);
+        if let Some(known) = self.verified.get(&key) {
+            return self.judge_checked(now_ms, Ok(known), host).map(Some);
         }
-        let Ok(tx) = A::verify(&self.rules, bytes) else {
-            return Verdict::Reject(Fault::BadTransaction);
+        // What comes faster than it can be verified ends here; it is told again, and blocks bring it.
+        let is_waiting = self.verifying.gossiped(key, sender, bytes, outputs);
+        Ok((!is_waiting).then_some(Verdict::Ignore))
+    }
+
+    /// The verdict on a transaction that was verified.
+    pub(super) fn judge_checked(
+        &mut self,
+        now_ms: u64,
+        checked: Checked<A::Tx>,
+        host: &dyn Host,
+    ) -> Result<Verdict, NodeFault> {
+        let Ok(tx) = checked else {
+            return Ok(Verdict::Reject(Fault::BadTransaction));
         };
-        match self.admit(now_ms, Arc::new(tx)) {
+        Ok(match self.admit(now_ms, tx, host)? {
             Ok(Accepted::New | Accepted::Replaced(_)) => Verdict::Accept,
             // What the state or the pool refuses here, an honest node elsewhere may have taken.
             Ok(Accepted::Known) | Err(_) => Verdict::Ignore,
-        }
+        })
+    }
+}
+
+/// The verdict on a gossiped transaction, for one of those who have passed it on.
+pub(super) fn transaction_verdict<A: Application>(
+    Sender { peer, id }: Sender,
+    verdict: Verdict,
+) -> Output<A> {
+    Output::Verdict {
+        peer,
+        topic: Topic::Transaction,
+        id,
+        verdict,
     }
 }
 

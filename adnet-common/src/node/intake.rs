@@ -38,12 +38,13 @@ impl<A: Application> Node<A> {
         &mut self,
         now_ms: u64,
         request: Request<A>,
+        host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
-    ) {
+    ) -> Result<(), NodeFault> {
         // A client that has gone away does not get its answer, and that is all.
         match request {
             Request::Submit { tx, reply } => {
-                let _ = reply.send(self.submit(now_ms, tx, outputs));
+                let _ = reply.send(self.submit(now_ms, tx, host, outputs)?);
             }
             Request::Mempool { limit, reply } => {
                 let txs = self.mempool.candidates(limit, usize::MAX);
@@ -57,33 +58,50 @@ impl<A: Application> Node<A> {
             }
             Request::Sibling { key, reply } => self.query_sibling(now_ms, key, reply, outputs),
         }
+        Ok(())
     }
 
-    /// A client's transaction goes to everybody if it is new.
+    /// A client's transaction, which was verified, goes to everybody if it is new.
     fn submit(
         &mut self,
         now_ms: u64,
         tx: Arc<VerifiedTx<A::Tx>>,
+        host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
-    ) -> Result<Hash, TxError> {
-        match self.admit(now_ms, Arc::clone(&tx))? {
-            Accepted::Known => {}
-            Accepted::New | Accepted::Replaced(_) => outputs.push(Output::Publish {
-                topic: Topic::Transaction,
-                bytes: tx.raw.clone(),
-            }),
-        }
-        Ok(tx.id)
+    ) -> Result<Result<Hash, TxError>, NodeFault> {
+        self.verified.add(self.verified.key(&tx.raw), &tx);
+        let accepted = self.admit(now_ms, Arc::clone(&tx), host)?;
+        Ok(accepted.map(|accepted| {
+            match accepted {
+                Accepted::Known => {}
+                Accepted::New | Accepted::Replaced(_) => outputs.push(Output::Publish {
+                    topic: Topic::Transaction,
+                    bytes: tx.raw.clone(),
+                }),
+            }
+            tx.id
+        }))
     }
 
-    /// Contextual check and mempool.
+    /// Contextual check and mempool. The store is asked last, and only about claims.
     pub(super) fn admit(
         &mut self,
         now_ms: u64,
         tx: Arc<VerifiedTx<A::Tx>>,
-    ) -> Result<Accepted, TxError> {
-        let admission = self.app.check(&tx)?;
-        self.mempool.insert(now_ms, tx, admission)
+        host: &dyn Host,
+    ) -> Result<Result<Accepted, TxError>, NodeFault> {
+        let admission = match self.app.check(&tx) {
+            Ok(admission) => admission,
+            Err(error) => return Ok(Err(error)),
+        };
+        let is_known = self.mempool.get(&tx.id).is_some();
+        if !is_known
+            && !tx.claims.is_empty()
+            && let Err(error) = self.app.check_claims(host, &tx)?
+        {
+            return Ok(Err(error));
+        }
+        Ok(self.mempool.insert(now_ms, tx, admission))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Building blocks and judging those of others: both end in an executed candidate.
 
-use super::bodies::{Candidate, Verdict};
-use super::{Host, Node, NodeFault, evidence};
+use super::bodies::{Candidate, Sound, Verdict};
+use super::verifying::{BlockTxs, Urgency};
+use super::{Host, Node, NodeFault, Output, evidence};
 use crate::application::{Application, BlockContext, Executed, InvalidBlock, VerifiedTx};
 use crate::attestation::outbox_root;
 use crate::block::{Block, Body, Header, Inbox as BlockInbox};
@@ -16,19 +17,24 @@ const BLOCK_OVERHEAD_BYTES: usize = 4096;
 
 impl<A: Application> Node<A> {
     /// The block that we propose in this round: the one built for it before a crash, else a new
-    /// one, stored before anybody hears of it.
+    /// one, stored before anybody hears of it. That of an earlier life has to be verified in this
+    /// one: it is built again, so to say, when that is done.
     pub(super) fn build(
         &mut self,
         now_ms: u64,
         round: u32,
         host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
     ) -> Result<Option<Hash>, NodeFault> {
+        let height = self.tip.height + 1;
         if let Some(hash) = self.bodies.built.get(&round).copied() {
             let proposer = self.validator.expect("only a validator proposes");
-            let is_valid = self.judge(now_ms, &hash, Some(proposer.0), host)?;
-            return Ok(is_valid.then_some(hash));
+            let judged = self.judge(now_ms, &hash, Some(proposer.0), host, outputs)?;
+            if judged.is_none() {
+                self.verifying.building = Some((height, round));
+            }
+            return Ok(judged.unwrap_or(false).then_some(hash));
         }
-        let height = self.tip.height + 1;
         let evidence = {
             let is_guilty = |validator: &_| self.app.is_proved_guilty(validator);
             self.evidence.for_block(height, is_guilty)
@@ -77,7 +83,11 @@ impl<A: Application> Node<A> {
             Write::put(family, body_key(height, &hash), block.encode()),
             Write::put(family, built_key(height, round), hash.0),
         ])?;
-        let verdict = Verdict::Valid(Box::new(proposed.executed));
+        let included = proposed.included.iter();
+        let verdict = Verdict::Valid(Box::new(Sound {
+            executed: proposed.executed,
+            ids: included.map(|i| candidates[*i].id).collect(),
+        }));
         self.bodies.known.insert(hash, Candidate { block, verdict });
         self.bodies.built.insert(round, hash);
         Ok(Some(hash))
@@ -105,7 +115,8 @@ impl<A: Application> Node<A> {
         }
     }
 
-    /// Whether the block `hash`, which must be known, may follow the tip. Executes it the first time.
+    /// Whether the block `hash`, which must be known, may follow the tip. Executes it the first time,
+    /// which has to wait (`None`) until all its transactions are verified.
     ///
     /// `new_from` proposes it for the first time, and then the block must name this validator and be
     /// on our clock's schedule. One that is proposed again, after a quorum has prevoted it, was held
@@ -118,7 +129,8 @@ impl<A: Application> Node<A> {
         hash: &Hash,
         new_from: Option<[u8; 32]>,
         host: &mut dyn Host,
-    ) -> Result<bool, NodeFault> {
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<Option<bool>, NodeFault> {
         let candidate = self
             .bodies
             .known
@@ -133,25 +145,64 @@ impl<A: Application> Node<A> {
         if let Err(error) = offered {
             let chain = A::CHAIN;
             tracing::warn!(%chain, height, %hash, %error, "a block is not proposed as it should be");
-            return Ok(false);
+            return Ok(Some(false));
         }
         match &candidate.verdict {
-            Verdict::Valid(_) => return Ok(true),
-            Verdict::Invalid => return Ok(false),
+            Verdict::Valid(_) => return Ok(Some(true)),
+            Verdict::Invalid => return Ok(Some(false)),
             Verdict::Unknown => {}
         }
-        let verdict = match self.execute(&candidate.block, host)? {
-            Ok(executed) => Verdict::Valid(Box::new(executed)),
-            Err(error) => {
-                let chain = A::CHAIN;
-                tracing::warn!(%chain, height, %hash, %error, "a proposed block is not valid");
-                Verdict::Invalid
+        let urgency = Urgency::Consensus;
+        let Some(tried) = self.try_known(hash, urgency, host, outputs)? else {
+            return Ok(None);
+        };
+        if let Err(error) = &tried {
+            let chain = A::CHAIN;
+            tracing::warn!(%chain, height, %hash, %error, "a proposed block is not valid");
+        }
+        Ok(Some(tried.is_ok()))
+    }
+
+    /// Everything that makes the known block `hash` valid but its time: first what costs nothing, then
+    /// its transactions, which may have to be waited for (`None`), then its execution on the tip's state.
+    pub(super) fn try_known(
+        &mut self,
+        hash: &Hash,
+        urgency: Urgency,
+        host: &mut dyn Host,
+        outputs: &mut Vec<Output<A>>,
+    ) -> Result<Option<Result<(), InvalidBlock>>, NodeFault> {
+        let candidate = self.bodies.known.get(hash);
+        let candidate = candidate.expect("a block that is tried is known");
+        if matches!(candidate.verdict, Verdict::Valid(_)) {
+            return Ok(Some(Ok(())));
+        }
+        let block = &candidate.block;
+        let tried = match self.check_frame(block) {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let (verifying, verified) = (&mut self.verifying, &self.verified);
+                match verifying.of_block(verified, *hash, block, urgency, outputs) {
+                    BlockTxs::Waiting => return Ok(None),
+                    BlockTxs::Invalid(error) => {
+                        let why = error.to_string();
+                        Err(InvalidBlock::new("BAD_TRANSACTION", why))
+                    }
+                    BlockTxs::Verified(txs) => {
+                        let ids = txs.iter().map(|tx| tx.id).collect();
+                        let executed = self.execute(block, &txs, host)?;
+                        executed.map(|executed| Sound { executed, ids })
+                    }
+                }
             }
         };
-        let is_valid = matches!(verdict, Verdict::Valid(_));
+        let (verdict, tried) = match tried {
+            Ok(sound) => (Verdict::Valid(Box::new(sound)), Ok(())),
+            Err(error) => (Verdict::Invalid, Err(error)),
+        };
         let candidate = self.bodies.known.get_mut(hash).expect("known above");
         candidate.verdict = verdict;
-        Ok(is_valid)
+        Ok(Some(tried))
     }
 
     /// What a block that is proposed for the first time owes to the moment and to its proposer.
@@ -173,16 +224,17 @@ impl<A: Application> Node<A> {
         Ok(())
     }
 
-    /// Executes a block on the tip's state and checks every commitment of its header but the time.
+    /// Executes a block with its transactions, which are verified, on the tip's state and checks every
+    /// commitment of its header but the time.
     pub(super) fn execute(
         &self,
         block: &Block,
+        txs: &[Arc<VerifiedTx<A::Tx>>],
         host: &dyn Host,
     ) -> Result<Result<Executed<A::Pending>, InvalidBlock>, NodeFault> {
-        let txs = match self.check_structure(block) {
-            Ok(txs) => txs,
-            Err(error) => return Ok(Err(error)),
-        };
+        if let Err(error) = self.check_inbox(block) {
+            return Ok(Err(error));
+        }
         let equivocators = match self.check_evidence(block, host)? {
             Ok(equivocators) => equivocators,
             Err(error) => return Ok(Err(error)),
@@ -196,7 +248,7 @@ impl<A: Application> Node<A> {
             equivocators,
         };
         let attestations = &block.body.inbox.attestations;
-        let executed = match self.app.execute(host, &context, &txs, attestations)? {
+        let executed = match self.app.execute(host, &context, txs, attestations)? {
             Ok(executed) => executed,
             Err(error) => return Ok(Err(error)),
         };
@@ -221,8 +273,8 @@ impl<A: Application> Node<A> {
         Ok(check)
     }
 
-    /// Everything that needs no execution. Returns the verified transactions.
-    fn check_structure(&self, block: &Block) -> Result<Vec<Arc<VerifiedTx<A::Tx>>>, InvalidBlock> {
+    /// Where the block stands, and the bounds of its parts: what is known before anything is verified.
+    fn check_frame(&self, block: &Block) -> Result<(), InvalidBlock> {
         let Header {
             chain,
             genesis,
@@ -268,23 +320,16 @@ impl<A: Application> Node<A> {
             ordered && all_used,
             "WRONG_PROOFS",
             "finality proofs are not one per height",
-        )?;
-        self.sibling
-            .light
-            .verify_inbox(
-                &self.app.validators().sibling,
-                &body.inbox.proofs,
-                &body.inbox.attestations,
-            )
-            .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))?;
-        let verify = |raw: &Vec<u8>| {
-            if let Some(known) = self.mempool.verified(raw) {
-                return Ok(Arc::clone(known)); // verified when it came in
-            }
-            let tx = A::verify(&self.rules, raw);
-            let tx = tx.map_err(|e| InvalidBlock::new("BAD_TRANSACTION", e.to_string()))?;
-            Ok(Arc::new(tx))
-        };
-        body.txs.iter().map(verify).collect()
+        )
+    }
+
+    /// The messages of the other chain, with the proofs that they come with.
+    fn check_inbox(&self, block: &Block) -> Result<(), InvalidBlock> {
+        let inbox = &block.body.inbox;
+        let set = &self.app.validators().sibling;
+        let light = &self.sibling.light;
+        light
+            .verify_inbox(set, &inbox.proofs, &inbox.attestations)
+            .map_err(|e| InvalidBlock::new("BAD_ATTESTATION", e.to_string()))
     }
 }

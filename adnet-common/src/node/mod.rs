@@ -6,12 +6,13 @@
 //!
 //! Invariants: a block is executed before we vote for it; what is committed was executed here and
 //! led to the root in its header; the committed state changes only in `commit`, after the store
-//! has acknowledged the block's batch.
+//! has acknowledged the block's batch; no transaction is verified in a step (`verifying`).
 
 mod announce;
 mod bodies;
 mod boot;
 mod commit;
+mod decide;
 mod drive;
 mod event;
 mod evidence;
@@ -24,15 +25,19 @@ mod judge;
 mod sibling;
 mod sync;
 mod timers;
+mod verified;
+mod verifying;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use gossip::{Fault, GossipId, Topic, Verdict};
 pub use sibling::Sibling;
 pub use sync::SyncFigures;
+pub use verified::Verified;
+pub use verifying::{Checked, Urgency, VerifyJob};
 
 use crate::application::Application;
 use crate::attestation::FinalityProof;
@@ -54,6 +59,7 @@ use std::sync::Arc;
 use sync::{SnapshotSync, Sync};
 use timers::{Timer, Timers};
 use tokio::sync::oneshot;
+use verifying::Verifying;
 
 /// What a node is started with.
 #[derive(Clone)]
@@ -82,13 +88,14 @@ struct BlockLimits {
 pub struct Node<A: Application> {
     genesis_hash: Hash,
     domain: Domain,
-    rules: A::Rules,
     validator: Option<PublicKey>,
     cadence: Cadence,
     limits: BlockLimits,
     app: A,
     engine: Engine,
     mempool: Mempool<A::Tx>,
+    verified: Arc<Verified<A::Tx>>,
+    verifying: Verifying<A::Tx>,
     tip: Header,
     tip_hash: Hash,
     /// That the tip is final; `None` for the genesis block, which nobody has signed.
@@ -160,9 +167,12 @@ impl<A: Application> Node<A> {
                 topic,
                 id,
                 bytes,
-            } => self.on_gossip(now_ms, peer, topic, id, &bytes, outputs),
+            } => self.on_gossip(now_ms, peer, topic, id, &bytes, host, outputs)?,
             Input::Sibling(exchange) => self.on_sibling(now_ms, exchange, host, outputs)?,
-            Input::Request(request) => self.on_request(now_ms, request, outputs),
+            Input::Request(request) => self.on_request(now_ms, request, host, outputs)?,
+            Input::Verified { job, checked } => {
+                self.on_verified(now_ms, job, checked, host, outputs)?
+            }
         }
         while self.tip.height == height
             && let Some(timer) = self.timers.pop(now_ms)
@@ -201,6 +211,11 @@ impl<A: Application> Node<A> {
     /// What we have of the other chain, for the thread that listens to it.
     pub fn sibling(&self) -> &Arc<Sibling> {
         &self.sibling
+    }
+
+    /// What was verified here, for those that verify: they need not do it twice.
+    pub fn verified(&self) -> &Arc<Verified<A::Tx>> {
+        &self.verified
     }
 
     pub fn application(&self) -> &A {

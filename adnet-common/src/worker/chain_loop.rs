@@ -11,6 +11,7 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
+use super::verifier::Answer;
 use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
@@ -53,6 +54,8 @@ pub(super) struct ChainLoop<A: Application> {
     /// What the listener hands on; nothing ever comes where only one chain runs.
     pub heard: mpsc::Receiver<Heard>,
     pub requests: mpsc::Receiver<Request<A>>,
+    /// What the verifier has done.
+    pub answered: mpsc::Receiver<Answer<A::Tx>>,
     pub shared: Arc<Inner<A>>,
     pub heights: watch::Sender<u64>,
     pub figures: Figures,
@@ -70,7 +73,10 @@ impl<A: Application> ChainLoop<A> {
             if self.take_control()? {
                 return Ok(());
             }
-            let worked = self.take_network()? | self.take_sibling()? | self.take_requests()?;
+            let worked = self.take_network()?
+                | self.take_sibling()?
+                | self.take_answers()?
+                | self.take_requests()?;
             self.step(Input::Tick)?;
             self.links.heartbeat.count(STATE_RUNNING);
             self.report_metrics();
@@ -175,6 +181,20 @@ impl<A: Application> ChainLoop<A> {
         Ok(worked)
     }
 
+    /// What was verified: verdicts, and blocks that can be judged now.
+    fn take_answers(&mut self) -> Result<bool, WorkerFault> {
+        let mut worked = false;
+        for _ in 0..TURN {
+            let Ok(Answer { job, checked }) = self.answered.try_recv() else {
+                break; // none is done
+            };
+            self.step(Input::Verified { job, checked })?;
+            self.links.heartbeat.count(STATE_RUNNING);
+            worked = true;
+        }
+        Ok(worked)
+    }
+
     fn send_outputs(&mut self) -> Result<(), WorkerFault> {
         let outputs = std::mem::take(&mut self.outputs);
         let is_empty = outputs.is_empty();
@@ -191,6 +211,7 @@ impl<A: Application> ChainLoop<A> {
                 Output::Send { peer, class, bytes } => {
                     self.send_network(Some(peer), Vec::new(), class, bytes)?
                 }
+                Output::Verify(job) => self.shared.verifier.add(job),
                 Output::Publish { topic, bytes } => {
                     let topic = topic as u8;
                     self.push_network(&GossipOutMsg { topic, bytes }, SUPERVISOR_PATIENCE)?;
@@ -330,6 +351,9 @@ impl<A: Application> ChainLoop<A> {
         self.figures
             .show(&self.node.status(), &self.node.sync_figures());
         self.figures.show_consensus(self.node.position());
+        let waiting = self.shared.verifier.waiting();
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.figures.verifier.waiting.set(waiting);
         let report = self.figures.report();
         // A full control ring loses a report, and the next one says more.
         let _ = self.links.control_up.send(&report, Duration::ZERO);

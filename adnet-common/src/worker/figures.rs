@@ -1,5 +1,6 @@
 //! The metrics of a worker.
 
+use super::verifier::VerifierFigures;
 use crate::messages::{FamilyMsg, MetricsMsg};
 use crate::metrics::gather_text;
 use crate::node::SyncFigures;
@@ -33,6 +34,7 @@ pub(super) struct Figures {
     pub sibling_dropped: IntCounter,
     pub network_dropped: IntCounter,
     pub bad_messages: IntCounter,
+    pub verifier: VerifierFigures,
 }
 
 impl Figures {
@@ -53,7 +55,10 @@ impl Figures {
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
+        let verifier = VerifierFigures::new()?;
+        verifier.register(registry)?;
         Ok(Self {
+            verifier,
             height: gauge("adnet_chain_height", "Height of the last committed block.")?,
             sibling_height: gauge(
                 "adnet_sibling_height",

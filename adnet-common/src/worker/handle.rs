@@ -1,11 +1,15 @@
 //! What the HTTP API of a chain may do: read the committed state, submit, ask the other chain.
 //!
 //! A handle is cheap to clone and usable from any thread. It never blocks the chain's thread:
-//! verification happens on the caller's thread, admission through a bounded queue.
+//! verification happens on the verifier's thread, together with what else waits for it, admission
+//! through a bounded queue.
 
+use super::verifier::{Chain, Verifier, VerifierFigures, overloaded};
 use crate::api::PeerReport;
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::hash::Hash;
+use crate::mempool::MempoolLimits;
+use crate::node::Verified;
 use crate::store::ReadStore;
 use serde::Serialize;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -96,6 +100,7 @@ pub struct ChainHandle<A: Application> {
 
 pub(crate) struct Inner<A: Application> {
     pub rules: A::Rules,
+    pub verifier: Verifier<A>,
     pub requests: SyncSender<Request<A>>,
     /// Wakes the chain's thread after a request was queued.
     pub wake: Box<dyn Fn() + Send + Sync>,
@@ -123,8 +128,23 @@ impl<A: Application> ChainHandle<A> {
     ) -> (Self, std::sync::mpsc::Receiver<Request<A>>) {
         let (requests, receiver) = std::sync::mpsc::sync_channel(64);
         let (_, heights) = watch::channel(snapshot.status.height);
+        // Nobody hands jobs out here, so nobody waits for answers.
+        let chain = Chain {
+            answers: std::sync::mpsc::channel().0,
+            wake: Box::new(|| {}),
+        };
+        let nothing = MempoolLimits {
+            max_txs: 0,
+            max_bytes: 0,
+            max_per_sender: 0,
+            ttl_ms: 0,
+        };
+        let verified = Arc::new(Verified::new(Hash::ZERO, &nothing));
+        let figures = VerifierFigures::new().expect("the names of figures are sound");
+        let verifier = Verifier::start(rules.clone(), verified, chain, figures);
         let inner = Arc::new(Inner {
             rules,
+            verifier: verifier.expect("a test may start a thread"),
             requests,
             wake: Box::new(|| {}),
             snapshot: RwLock::new(Arc::new(snapshot)),
@@ -136,20 +156,18 @@ impl<A: Application> ChainHandle<A> {
     }
 }
 
-const BUSY: &str = "the node is busy: send it again in a moment";
+pub(super) const BUSY: &str = "the node is busy: send it again in a moment";
 
 impl<A: Application> ChainHandle<A> {
     /// Verifies a signed transaction and puts it into the mempool. Answers with its id.
     ///
     /// Idempotent: a transaction that waits already is accepted again.
     pub async fn submit(&self, raw: Vec<u8>) -> Result<Hash, TxError> {
-        let rules = self.inner.rules.clone();
-        let verified = tokio::task::spawn_blocking(move || A::verify(&rules, &raw)).await;
-        let tx = verified.map_err(|_| TxError::new("INTERNAL", "verification panicked"))??;
+        let verified = self.inner.verifier.verify(raw).await;
+        let tx = verified.ok_or_else(overloaded)??;
         let (reply, answer) = oneshot::channel();
-        let tx = Arc::new(tx);
         self.ask(Request::Submit { tx, reply })
-            .map_err(|()| TxError::new("OVERLOADED", BUSY))?;
+            .map_err(|()| overloaded())?;
         let lost = |_| TxError::new("UNAVAILABLE", "the chain stopped before it answered");
         answer.await.map_err(lost)?
     }

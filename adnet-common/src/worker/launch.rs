@@ -4,7 +4,7 @@
 //! checks here are against a worker and a supervisor of different builds.
 
 use crate::chain_id::ChainId;
-use crate::config::ChainConfig;
+use crate::config::{AlphaApiConfig, ChainConfig};
 use crate::keys::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -51,5 +51,7 @@ pub struct Launch {
     /// The validator key that the supervisor signs with.
     pub validator: Option<PublicKey>,
     pub config: ChainConfig,
+    /// For the worker of Alpha.
+    pub alpha_api: AlphaApiConfig,
     pub rings: WorkerRings,
 }

@@ -10,12 +10,13 @@ mod links;
 mod listen;
 mod pulse;
 mod run;
+mod verifier;
 
 pub use chain_loop::WorkerFault;
 pub use handle::{
     ChainHandle, ChainStatus, PendingTx, Request, SiblingError, SiblingValue, Snapshot,
 };
 pub use launch::{LAUNCH_VARIABLE, Launch, RingEnd, WorkerRings};
-pub use links::{JoinError, Links};
+pub use links::{JoinError, Links, MappedLinks};
 pub use pulse::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, STATE_WAITING};
 pub use run::{WorkerError, WorkerSetup, run_worker};

@@ -8,6 +8,7 @@ use super::host::ChainHost;
 use super::links::Links;
 use super::listen::{HANDED_ON_MAX, Listener};
 use super::pulse::{STATE_STARTING, STATE_STOPPING};
+use super::verifier::{Chain, Verifier};
 use crate::api::{self, ApiLimits, ApiMetrics};
 use crate::application::Application;
 use crate::ipc::LinkError;
@@ -26,7 +27,7 @@ use tokio::sync::watch;
 const REQUEST_QUEUE: usize = 4096;
 /// Threads that serve connections; the rest of the work runs on blocking threads.
 const API_THREADS: usize = 2;
-/// Threads that may block at once on verification and on reads of the store.
+/// Threads that may block at once on reads of the store.
 const BLOCKING_THREADS_MAX: usize = 32;
 
 /// What a worker runs with, beside its rings.
@@ -97,8 +98,20 @@ pub fn run_worker<A: Application>(
             .spawn(move || listener.run())
             .map_err(WorkerError::Thread)?;
     }
+    // Bounded by the jobs that the node hands out.
+    let (answers, answered) = mpsc::channel();
+    let verifier = Verifier::start(
+        rules.clone(),
+        Arc::clone(node.verified()),
+        Chain {
+            answers,
+            wake: waker(doorbell).map_err(WorkerError::Thread)?,
+        },
+        figures.verifier.clone(),
+    );
     let shared = Arc::new(Inner {
         rules,
+        verifier: verifier.map_err(WorkerError::Thread)?,
         requests: sender,
         wake,
         snapshot: RwLock::new(node.snapshot()),
@@ -142,6 +155,11 @@ pub fn run_worker<A: Application>(
         crate::chain_id::ChainId::Delta => "delta_runtime_started",
     };
     tracing::info!(event, %chain, pid = std::process::id(), incarnation, at, "the chain is open and its API answers");
+    // Only now: a start does not share its processor with it.
+    thread::Builder::new()
+        .name("warm-up".into())
+        .spawn(A::warm_up)
+        .map_err(WorkerError::Thread)?;
 
     let mut chain_loop = ChainLoop {
         node,
@@ -149,6 +167,7 @@ pub fn run_worker<A: Application>(
         links,
         heard,
         requests,
+        answered,
         shared,
         heights,
         figures,

@@ -112,6 +112,9 @@ impl Application for DeltaApp {
     type View = DeltaView;
     type Restore = DeltaRestore;
 
+    /// Nothing here takes long.
+    fn warm_up() {}
+
     fn rules(genesis: &Genesis) -> Rules {
         Rules::new(genesis)
     }

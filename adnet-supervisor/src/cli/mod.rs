@@ -4,20 +4,26 @@
 //! more (`process/exit_code.rs`). Results go to standard output and everything else to standard error,
 //! so that `--json` can be piped.
 
+mod alpha;
+mod amount;
+mod api_client;
 mod completion;
 mod config;
 mod control_client;
 mod init;
 mod keys;
 mod node_record;
+mod payee;
 mod peers;
 mod run;
 mod settings;
 mod signer_key;
+mod spinner;
 mod status;
 mod testnet;
 mod tx;
 mod version;
+mod wallet;
 
 use std::{io, process::ExitCode};
 
@@ -46,7 +52,8 @@ const EXIT_CONFIG: u8 = exit_code::CONFIG as u8;
   adnet run                       start a node in ./adnet-data; the first time it makes a
                                   development network there and says what it put where
   adnet status                    what that node is doing
-  adnet tx alpha transfer --help  how to send something
+  adnet wallet new                make a wallet; `adnet wallet --help` says what it does
+  adnet tx alpha transfer --help  how to send something with a key file
   adnet config show               every setting in force and where it came from
 
 `adnet COMMAND --help` explains each command."
@@ -64,6 +71,8 @@ enum Command {
     Peers(peers::PeersCommand),
     Testnet(testnet::TestnetCommand),
     Tx(tx::TxCommand),
+    Wallet(wallet::WalletCommand),
+    Alpha(alpha::AlphaCommand),
     Keys(keys::KeysCommand),
     Config(config::ConfigCommand),
     Version(version::VersionCommand),
@@ -80,6 +89,8 @@ pub fn parse_and_dispatch() -> ExitCode {
         Command::Peers(command) => command.execute(),
         Command::Testnet(command) => command.execute(),
         Command::Tx(command) => command.execute(),
+        Command::Wallet(command) => command.execute(),
+        Command::Alpha(command) => command.execute(),
         Command::Keys(command) => command.execute(),
         Command::Config(command) => command.execute(),
         Command::Version(command) => command.execute(),

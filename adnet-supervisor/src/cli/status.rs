@@ -104,6 +104,14 @@ fn write_chain(out: &mut String, chain: &ChainReport) -> std::fmt::Result {
         "  worker  {state}, {pid}, incarnation {incarnation}, {} restarts",
         chain.restarts
     )?;
+    if let Some(standby) = chain.standby {
+        let state = match (standby.pid, standby.is_ready) {
+            (None, _) => "no process".to_owned(),
+            (Some(pid), false) => format!("preparing itself, pid {pid}"),
+            (Some(pid), true) => format!("ready, pid {pid}"),
+        };
+        writeln!(out, "  standby {state}, {} takeovers", chain.takeovers)?;
+    }
     if let Some(listen) = chain.api_listen {
         writeln!(
             out,
@@ -153,7 +161,8 @@ mod tests {
             "pid": 5, "started_unix_ms": 1, "uptime_ms": 65000, "ready": false,
             "reasons": ["delta: no block for 9.5 s"], "stopping": false, "store_failure": null,
             "chains": [{"chain": "delta", "worker": "running", "pid": 7, "incarnation": 2,
-                        "restarts": 1, "api_listen": "127.0.0.1:4030", "block_interval_ms": 3000,
+                        "restarts": 1, "takeovers": 1, "standby": {"pid": 9, "is_ready": true},
+                        "api_listen": "127.0.0.1:4030", "block_interval_ms": 3000,
                         "height": 12, "last_block_unix_ms": 1, "last_block_age_ms": 9500,
                         "progress": null}]
         }"#;
@@ -169,6 +178,10 @@ mod tests {
         );
         assert!(
             shown.contains("pid 7, incarnation 2, 1 restarts"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("  standby ready, pid 9, 1 takeovers\n"),
             "{shown}"
         );
     }

@@ -1,7 +1,7 @@
 //! What `adnet status` shows: the node's state as JSON.
 
 use crate::node_state::{
-    ChainPlan, ChainProgress, ChainState, NodeIdentity, NodeState, WorkerState,
+    ChainPlan, ChainProgress, ChainState, NodeIdentity, NodeState, StandbyState, WorkerState,
 };
 use adnet_common::chain_id::ChainId;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,12 @@ pub struct ChainReport {
     pub incarnation: u32,
     /// Unplanned deaths since the node started.
     pub restarts: u64,
+    /// How many of them a standby stood in for.
+    #[serde(default)]
+    pub takeovers: u64,
+    /// `None` where the worker is to have no standby.
+    #[serde(default)]
+    pub standby: Option<StandbyState>,
     pub api_listen: Option<SocketAddr>,
     pub block_interval_ms: u64,
     /// Last committed height; `None` before the genesis block.
@@ -69,6 +75,8 @@ impl ChainReport {
             pid: state.pid,
             incarnation: state.incarnation,
             restarts: state.restarts,
+            takeovers: state.takeovers,
+            standby: state.standby,
             api_listen: plan.api_listen,
             block_interval_ms: millis(plan.block_interval),
             height: state.height,

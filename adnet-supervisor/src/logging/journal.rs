@@ -63,7 +63,11 @@ impl Journal {
         put(&mut entry, "SYSLOG_IDENTIFIER", &identifier(role));
         put(&mut entry, "ADNET_ROLE", role);
         put(&mut entry, "ADNET_PID", &pid.to_string());
-        put(&mut entry, "ADNET_INCARNATION", &incarnation.to_string());
+        put(
+            &mut entry,
+            "ADNET_INCARNATION",
+            &incarnation.get().to_string(),
+        );
         put(&mut entry, "ADNET_TARGET", target);
         for (name, value) in &fields.others {
             let text = match value {
@@ -166,7 +170,7 @@ mod tests {
         theirs.set_nonblocking(true).expect("set");
         let identity = LogIdentity {
             role: "alpha",
-            incarnation: 3,
+            incarnation: 3.into(),
             pid: 77,
         };
         (Journal::new(ours, identity), theirs)

@@ -63,7 +63,7 @@ impl Line {
         );
         line.insert("role".to_owned(), (*role).into());
         line.insert("pid".to_owned(), (*pid).into());
-        line.insert("incarnation".to_owned(), (*incarnation).into());
+        line.insert("incarnation".to_owned(), incarnation.get().into());
         line.insert("target".to_owned(), event.metadata().target().into());
         line.insert("message".to_owned(), fields.message.into());
         for (name, value) in fields.others {
@@ -91,7 +91,10 @@ impl Line {
             ("", "")
         };
         let words = fields.words(&self.identity);
-        format!("{time} {start}{level:>5}{end} {role}[{pid}.{incarnation}] {words}")
+        format!(
+            "{time} {start}{level:>5}{end} {role}[{pid}.{}] {words}",
+            incarnation.get()
+        )
     }
 }
 
@@ -137,7 +140,7 @@ impl Fields {
         for (name, value) in &self.others {
             let repeated = match name.as_str() {
                 "pid" => value.as_u64() == Some(u64::from(identity.pid)),
-                "incarnation" => value.as_u64() == Some(identity.incarnation),
+                "incarnation" => value.as_u64() == Some(identity.incarnation.get()),
                 "role" => value == identity.role,
                 _ => false,
             };
@@ -215,7 +218,7 @@ mod tests {
         let writer = Sink(written.clone());
         let identity = LogIdentity {
             role: "alpha",
-            incarnation: 3,
+            incarnation: 3.into(),
             pid: 77,
         };
         let layer = tracing_subscriber::fmt::layer()

@@ -15,6 +15,10 @@ use std::{
         fd::OwnedFd,
         unix::{fs::MetadataExt, net::UnixDatagram},
     },
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use adnet_common::config::{LogConfig, LogFormat, LogLevel};
@@ -28,13 +32,33 @@ use tracing_subscriber::{
 use journal::Journal;
 use line::Line;
 
+/// How often a role was started by the present supervisor; 0 for the supervisor itself, and for a
+/// standby until it is called. All clones show the same number.
+#[derive(Clone, Debug, Default)]
+pub struct Incarnation(Arc<AtomicU64>);
+
+impl Incarnation {
+    pub fn set(&self, incarnation: u32) {
+        self.0.store(incarnation.into(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl From<u32> for Incarnation {
+    fn from(incarnation: u32) -> Incarnation {
+        Incarnation(Arc::new(AtomicU64::new(incarnation.into())))
+    }
+}
+
 /// Which process of the node is speaking.
 #[derive(Clone, Debug)]
 pub struct LogIdentity {
     /// `supervisor`, `alpha` or `delta`.
     pub role: &'static str,
-    /// How often this role was started by the present supervisor; 0 for the supervisor itself.
-    pub incarnation: u64,
+    pub incarnation: Incarnation,
     /// The process id.
     pub pid: u32,
 }

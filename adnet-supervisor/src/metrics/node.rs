@@ -17,6 +17,8 @@ pub(super) struct NodeCollector {
     worker_state: IntGaugeVec,
     restarts: IntCounterVec,
     incarnation: IntGaugeVec,
+    standby_ready: IntGaugeVec,
+    takeovers: IntCounterVec,
     sibling_height: IntGaugeVec,
     inbox: IntGaugeVec,
     stalled: IntGaugeVec,
@@ -31,6 +33,10 @@ impl NodeCollector {
         let restarts = Opts::new(
             "adnet_worker_restarts_total",
             "Unplanned deaths of a worker.",
+        );
+        let takeovers = Opts::new(
+            "adnet_standby_takeovers_total",
+            "Restarts of a worker that its standby served.",
         );
         let last_block = Opts::new(
             "adnet_last_block_timestamp_seconds",
@@ -60,6 +66,12 @@ impl NodeCollector {
                 "Counts the workers of a chain since the node started.",
                 &["chain"],
             ),
+            standby_ready: gauges(
+                "adnet_standby_ready",
+                "1 while a standby could take the worker's place at once.",
+                &["chain"],
+            ),
+            takeovers: IntCounterVec::new(takeovers, &["chain"]).expect(valid),
             sibling_height: gauges(
                 "adnet_sibling_final_height",
                 "Height of the other chain that the light client holds for final.",
@@ -109,6 +121,12 @@ impl NodeCollector {
             incarnation.set(i64::from(chain.incarnation));
             let restarts = self.restarts.with_label_values(&label);
             restarts.inc_by(chain.restarts.saturating_sub(restarts.get()));
+            if let Some(standby) = chain.standby {
+                let standby_ready = self.standby_ready.with_label_values(&label);
+                standby_ready.set(i64::from(standby.is_ready));
+                let takeovers = self.takeovers.with_label_values(&label);
+                takeovers.inc_by(chain.takeovers.saturating_sub(takeovers.get()));
+            }
             if let Some(progress) = chain.progress {
                 self.sibling_height
                     .with_label_values(&label)
@@ -120,7 +138,7 @@ impl NodeCollector {
         }
     }
 
-    fn parts(&self) -> [&dyn Collector; 11] {
+    fn parts(&self) -> [&dyn Collector; 13] {
         [
             &self.build,
             &self.ready,
@@ -130,6 +148,8 @@ impl NodeCollector {
             &self.worker_state,
             &self.restarts,
             &self.incarnation,
+            &self.standby_ready,
+            &self.takeovers,
             &self.sibling_height,
             &self.inbox,
             &self.stalled,

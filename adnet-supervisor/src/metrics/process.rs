@@ -44,11 +44,15 @@ impl ProcessCollector {
 
     fn refresh(&self) {
         let chains = self.state.chains();
-        let workers = chains
-            .iter()
-            .map(|(plan, state)| (plan.chain.name(), state.pid));
-        let own = std::iter::once(("supervisor", Some(std::process::id())));
+        let workers = chains.iter().flat_map(|(plan, state)| {
+            let name = plan.chain.name();
+            let standby = state.standby;
+            let standby = standby.map(|standby| (format!("{name}-standby"), standby.pid));
+            [(name.to_owned(), state.pid)].into_iter().chain(standby)
+        });
+        let own = std::iter::once(("supervisor".to_owned(), Some(std::process::id())));
         for (process, pid) in own.chain(workers) {
+            let process = process.as_str();
             let stat = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
             let usage = stat.as_deref().and_then(parse);
             let usage = usage.unwrap_or(Usage {

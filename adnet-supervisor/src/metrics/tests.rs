@@ -1,5 +1,5 @@
 use super::*;
-use crate::node_state::{ChainPlan, NodeIdentity, NodeState};
+use crate::node_state::{ChainPlan, NodeIdentity, NodeState, StandbyState};
 use adnet_common::hash::Hash;
 use adnet_common::metrics::MetricKind;
 use std::io::{Read, Write};
@@ -102,13 +102,24 @@ fn the_server_tells_alive_from_ready() {
     assert_eq!(status, 503);
     assert!(body.contains("alpha: the worker is starting"), "{body}");
     for chain in ChainId::ALL {
-        state.worker_started(chain, 1);
+        state.worker_started(chain, 1, false);
         state.worker_running(chain);
         state.block_committed(chain, 12);
     }
     let (status, body) = get(address, "/ready");
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("\"height\":12"), "{body}");
+    let standby = |is_ready| StandbyState {
+        pid: None,
+        is_ready,
+    };
+    state.standby(ChainId::Alpha, standby(true));
+    let (_, page) = get(address, "/metrics");
+    let line = "adnet_standby_ready{role=\"supervisor\",chain=\"alpha\"} 1\n";
+    assert!(page.contains(line), "{page}");
+    let no_alarm = "adnet_standby_ready{role=\"supervisor\",chain=\"delta\"}";
+    assert!(!page.contains(no_alarm), "Delta is to have none: {page}");
+    state.standby(ChainId::Alpha, standby(false));
     state.store_failed("the disk is full");
     assert_eq!(get(address, "/ready").0, 503);
     assert_eq!(get(address, "/health").0, 200);
@@ -118,6 +129,7 @@ fn the_server_tells_alive_from_ready() {
         page.contains("adnet_chain_height{role=\"supervisor\",chain=\"alpha\"} 12\n"),
         "{page}"
     );
+    assert!(page.contains(&line.replace("} 1", "} 0")), "{page}");
     assert_eq!(get(address, "/nothing").0, 404);
 
     // A client that says nothing, and one that speaks nonsense, hold up nobody.

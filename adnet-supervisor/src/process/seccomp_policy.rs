@@ -149,6 +149,9 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
         SYS_futex => "ring doorbells, locks, channels",
         SYS_sched_yield => "spin loops give way",
         SYS_sched_getaffinity => "thread pools count the processors",
+        SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0)]]
+            => "threads that verify, and a standby's, stand back behind those at work; of others' \
+                priority nothing, and without capabilities there is no way up again",
         SYS_exit => "a thread ends",
         SYS_exit_group => "the process ends",
         SYS_gettid => "abort and thread names",
@@ -213,9 +216,14 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
     }
 }
 
-// libc types these two differently per architecture; the numbers are those of Linux's generic ABI.
+// libc types these differently per architecture; the numbers are those of Linux's generic ABI.
+const PRIO_PROCESS: i32 = 0;
 const FIONBIO: i32 = 0x5421;
 const TCGETS: i32 = 0x5401;
+/// A third of the processor time of whatever else wants it. At the lowest priority, 19, it would be a
+/// seventieth: a busy node would never have a standby, and a thread that is killed has to run once more
+/// to die, which would take hundreds of milliseconds, in which its process holds the listening socket.
+pub const STANDBY_NICENESS: i32 = 5;
 
 /// From this number on, a call is the same on all architectures and newer than Linux 5.0. It is
 /// answered with ENOSYS, `clone3` above all, so that a libc takes the older path that the tables

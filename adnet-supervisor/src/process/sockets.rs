@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::inherit::{self, InheritError};
@@ -113,12 +116,23 @@ pub enum SocketError {
     },
 }
 
+/// How long a port may still be held by what is left of a node that was killed: each thread of its
+/// workers has to run once more to die, and only the last one gives the descriptors back.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+const RELEASE_POLL: Duration = Duration::from_millis(10);
+
 /// Binds and listens on `address`. `key` is the configuration key it came from, for the messages.
 pub fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, SocketError> {
-    listen(address).map(TcpListener::from).map_err(|errno| {
+    let deadline = Instant::now() + RELEASE_PATIENCE;
+    let mut listening = listen(address);
+    while listening.as_ref().err() == Some(&Errno::ADDRINUSE) && Instant::now() < deadline {
+        thread::sleep(RELEASE_POLL);
+        listening = listen(address);
+    }
+    listening.map(TcpListener::from).map_err(|errno| {
         let key = key.to_owned();
         match errno {
-            rustix::io::Errno::ADDRINUSE => {
+            Errno::ADDRINUSE => {
                 let owner = port_owner::describe(address.port())
                     .map(|owner| format!(" by {owner}"))
                     .unwrap_or_default();
@@ -128,8 +142,8 @@ pub fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, SocketError> 
                     owner,
                 }
             }
-            rustix::io::Errno::ACCESS => SocketError::Privileged { key, address },
-            rustix::io::Errno::ADDRNOTAVAIL => SocketError::NotOurs { key, address },
+            Errno::ACCESS => SocketError::Privileged { key, address },
+            Errno::ADDRNOTAVAIL => SocketError::NotOurs { key, address },
             errno => SocketError::Os {
                 key,
                 address,
@@ -260,6 +274,20 @@ mod tests {
         ] {
             assert!(message.contains(part), "{part:?} is not in {message:?}");
         }
+    }
+
+    #[test]
+    fn a_port_that_a_dying_process_still_holds_is_waited_for() {
+        let listener = bind("alpha.api.listen", loopback(0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                thread::sleep(RELEASE_POLL);
+                drop(listener);
+            });
+            let again = bind("alpha.api.listen", address).expect("it is free in time");
+            assert_eq!(again.local_addr().unwrap(), address);
+        });
     }
 
     #[test]

@@ -44,11 +44,14 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
         genesis: config.node.genesis_file(),
         validator: shared.validator,
         config: settings.clone(),
+        alpha_api: config.alpha_api.clone(),
         rings: shared.topology.worker_rings(chain),
     };
     let mut links = Links::join(&launch)?;
     links.set_doorbell(shared.topology.doorbell(chain).try_clone_to_owned()?)?;
-    shared.state.worker_started(chain, std::process::id());
+    shared
+        .state
+        .worker_started(chain, std::process::id(), false);
     let genesis = Arc::clone(&shared.genesis);
     let worker = thread::Builder::new()
         .name(chain.name().to_owned())

@@ -4,6 +4,7 @@
 //! and begins in [`worker::main`].
 
 mod announce;
+mod call;
 mod dead_letters;
 pub mod ending;
 mod events;
@@ -11,12 +12,13 @@ mod isolated;
 mod services;
 mod shared;
 mod slot;
+mod standby;
 mod supervise;
 mod validators;
 mod watch;
 pub mod worker;
 
-use crate::logging::{self, LogIdentity};
+use crate::logging::{self, Incarnation, LogIdentity};
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::Loaded;
 use clap::ValueEnum;
@@ -39,7 +41,7 @@ pub fn run(asked: Role, loaded: Loaded) -> anyhow::Result<ExitCode> {
     };
     let identity = LogIdentity {
         role,
-        incarnation: 0,
+        incarnation: Incarnation::default(),
         pid: std::process::id(),
     };
     let log = &loaded.config.log;

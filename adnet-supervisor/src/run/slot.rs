@@ -1,8 +1,10 @@
-//! One worker as the supervisor sees it: its process, its record, its pulse.
+//! One worker as the supervisor sees it: its process, its record, its pulse, its standby.
 
+use super::call::{Call, Caller};
 use super::dead_letters;
 use super::events::{Event, Events};
-use super::worker::{DOORBELL_FD, JOURNAL_FD, LISTENER_FD, WorkerOrder};
+use super::standby::Standby;
+use super::worker::{CALL_FD, DOORBELL_FD, JOURNAL_FD, LISTENER_FD, WorkerOrder};
 use crate::process::child::{Child, Exit};
 use crate::process::dead_letter::DeadLetters;
 use crate::process::hang::{Beat, HangJudge, HangLimits, Verdict};
@@ -15,7 +17,7 @@ use adnet_common::chain_id::ChainId;
 use adnet_common::worker::LAUNCH_VARIABLE;
 use adnet_common::worker::clock::monotonic_ns;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,10 +25,12 @@ use std::time::Duration;
 
 pub struct WorkerSlot {
     pub chain: ChainId,
-    /// The order of the next incarnation, but for its rings and number.
+    /// The order of every incarnation, but for its rings and number.
     pub order: WorkerOrder,
     pub listener: TcpListener,
     pub child: Option<Child>,
+    /// Where this worker is to have one.
+    pub standby: Option<Standby>,
     pub incarnation: u32,
     pub history: RestartHistory,
     pub letters: DeadLetters,
@@ -42,6 +46,14 @@ pub struct WorkerSlot {
     warned: bool,
     /// Its connection to the journal, if the node has one.
     journal: Option<OwnedFd>,
+}
+
+/// An incarnation that was started.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub pid: u32,
+    /// It was the standby.
+    pub by_standby: bool,
 }
 
 /// What a look at a worker's pulse asks for.
@@ -67,6 +79,7 @@ impl WorkerSlot {
             order,
             listener,
             child: None,
+            standby: None,
             incarnation: 0,
             history,
             letters,
@@ -80,45 +93,30 @@ impl WorkerSlot {
         }
     }
 
-    /// Starts the next incarnation under the present epochs of the rings.
+    /// Starts the next incarnation under the present epochs of the rings: the standby if it is ready,
+    /// else a fresh process.
     pub fn spawn(
         &mut self,
         spawner: &Spawner,
         topology: &Arc<Topology>,
         events: &Events,
         stop: Arc<AtomicBool>,
-    ) -> Result<u32, SpawnError> {
+    ) -> Result<Started, SpawnError> {
         self.incarnation += 1;
         self.restart_at_ns = None;
         self.changed_at_ns = monotonic_ns();
         self.judge = None;
         self.warned = false;
-        self.order.launch.incarnation = self.incarnation;
-        self.order.launch.rings = topology.worker_rings(self.chain);
-        let order = serde_json::to_string(&self.order).expect("an order is plain data");
-        let grant = |fd: std::os::fd::BorrowedFd<'_>, target| {
-            let duplicate = FdGrant::duplicate(fd, target);
-            duplicate.map_err(|source| SpawnError::Prepare {
-                what: "duplicate a descriptor",
-                source,
-            })
+        let call = Call {
+            incarnation: self.incarnation,
+            rings: topology.worker_rings(self.chain),
         };
-        use std::os::fd::AsFd;
-        let mut grants = vec![
-            grant(self.listener.as_fd(), LISTENER_FD)?,
-            grant(topology.doorbell(self.chain), DOORBELL_FD)?,
-        ];
-        if let Some(journal) = &self.journal {
-            grants.push(grant(journal.as_fd(), JOURNAL_FD)?);
-        }
-        let child = spawner.spawn(SpawnRequest {
-            args: ["run", "--role", self.chain.name()]
-                .map(Into::into)
-                .to_vec(),
-            env: vec![(LAUNCH_VARIABLE.into(), order.into())],
-            grants,
-            incarnation: self.incarnation.into(),
-        })?;
+        let called = self.standby.as_mut().and_then(|s| s.call(&call));
+        let by_standby = called.is_some();
+        let child = match called {
+            Some(child) => child,
+            None => self.execute(spawner, topology, call, None)?,
+        };
         let pid = child.pid();
         self.child = Some(child);
         self.watch = watch_for_death(
@@ -128,7 +126,71 @@ impl WorkerSlot {
             events.clone(),
             stop,
         );
-        Ok(u32::try_from(pid).expect("a pid is positive"))
+        Ok(Started {
+            pid: u32::try_from(pid).expect("a pid is positive"),
+            by_standby,
+        })
+    }
+
+    /// Starts a standby, if it is time for one.
+    pub fn spawn_due_standby(&mut self, spawner: &Spawner, topology: &Topology) {
+        if !self.standby.as_ref().is_some_and(Standby::is_due) {
+            return;
+        }
+        let started = Caller::pair().map_err(anyhow::Error::from);
+        let started = started.and_then(|(caller, socket)| {
+            // It learns its number and epochs when it is called.
+            let uncalled = Call {
+                incarnation: 0,
+                rings: topology.worker_rings(self.chain),
+            };
+            let child = self.execute(spawner, topology, uncalled, Some(socket))?;
+            Ok((child, caller))
+        });
+        if let Some(standby) = &mut self.standby {
+            standby.started(started);
+        }
+    }
+
+    /// Executes a worker, or a standby that hears its call on `call_socket`.
+    fn execute(
+        &self,
+        spawner: &Spawner,
+        topology: &Topology,
+        call: Call,
+        call_socket: Option<OwnedFd>,
+    ) -> Result<Child, SpawnError> {
+        let mut order = self.order.clone();
+        order.launch.incarnation = call.incarnation;
+        order.launch.rings = call.rings;
+        order.is_standby = call_socket.is_some();
+        let order_text = serde_json::to_string(&order).expect("an order is plain data");
+        let grant = |fd: std::os::fd::BorrowedFd<'_>, target| {
+            let duplicate = FdGrant::duplicate(fd, target);
+            duplicate.map_err(|source| SpawnError::Prepare {
+                what: "duplicate a descriptor",
+                source,
+            })
+        };
+        let mut grants = vec![
+            grant(self.listener.as_fd(), LISTENER_FD)?,
+            grant(topology.doorbell(self.chain), DOORBELL_FD)?,
+        ];
+        if let Some(journal) = &self.journal {
+            grants.push(grant(journal.as_fd(), JOURNAL_FD)?);
+        }
+        grants.extend(call_socket.map(|source| FdGrant {
+            source,
+            target: CALL_FD,
+        }));
+        spawner.spawn(SpawnRequest {
+            args: ["run", "--role", self.chain.name()]
+                .map(Into::into)
+                .to_vec(),
+            env: vec![(LAUNCH_VARIABLE.into(), order_text.into())],
+            grants,
+            incarnation: order.launch.incarnation.into(),
+        })
     }
 
     /// The worker says that it is at work: from now on its pulse counts.
@@ -136,6 +198,9 @@ impl WorkerSlot {
         self.history.healthy(now_ms);
         let beat = beat(topology, self.chain);
         self.judge = Some(HangJudge::new(self.limits, beat, monotonic_ns()));
+        if let Some(standby) = &mut self.standby {
+            standby.want();
+        }
     }
 
     /// Looks at the pulse of a running worker, and kills one that hangs.
@@ -206,10 +271,14 @@ impl WorkerSlot {
         let chain = self.chain;
         self.child = None;
         self.judge = None;
+        // One that was killed before it had its rings, as a standby on its call, had nothing in hand.
+        let had_begun = topology.has_begun(chain);
         for (ring, error) in topology.fence(chain) {
             tracing::error!(%chain, ring, %error, "a ring does not pass its audit");
         }
-        dead_letters::examine(chain, &topology.inputs(chain), &mut self.letters, store);
+        if had_begun {
+            dead_letters::examine(chain, &topology.inputs(chain), &mut self.letters, store);
+        }
         let decision = self.history.died(now_ms);
         tracing::warn!(%chain, incarnation = self.incarnation, %exit, ?decision, "a worker died");
         decision

@@ -7,7 +7,8 @@ use super::announce::{Announcer, blocks_progress};
 use super::dead_letters;
 use super::events::{Event, Events};
 use super::shared::{Shared, build_id, chain_config};
-use super::slot::WorkerSlot;
+use super::slot::{Started, WorkerSlot};
+use super::standby::Standby;
 use super::worker::WorkerOrder;
 use crate::logging;
 use crate::process::child::Exit;
@@ -130,18 +131,26 @@ fn slot(
             genesis: std::path::absolute(config.node.genesis_file())?,
             validator: shared.validator,
             config: chain_config(config, chain).clone(),
+            alpha_api: config.alpha_api.clone(),
             rings: shared.topology.worker_rings(chain),
         },
         log: config.log.clone(),
         require_sandbox: settings.require_sandbox,
         has_journal: journal.is_some(),
+        is_standby: false,
     };
-    let seed = getrandom::u64()?;
-    let history = RestartHistory::new(limits, seed);
+    let history = RestartHistory::new(limits, getrandom::u64()?);
     let letters = dead_letters::restore(chain, &shared.store)?;
-    Ok(WorkerSlot::new(
-        chain, order, listener, history, letters, hang, journal,
-    ))
+    let mut slot = WorkerSlot::new(chain, order, listener, history, letters, hang, journal);
+    let has_standby = match chain {
+        ChainId::Alpha => settings.alpha_standby,
+        ChainId::Delta => false, // ready at once
+    };
+    if has_standby {
+        let history = RestartHistory::new(limits, getrandom::u64()?);
+        slot.standby = Some(Standby::new(chain, history));
+    }
+    Ok(slot)
 }
 
 impl Supervisor {
@@ -211,6 +220,7 @@ impl Supervisor {
             for slot in self.workers.values_mut() {
                 slot.look(&self.shared.topology);
             }
+            self.look_at_standbys()?;
             self.tell_systemd();
         }
     }
@@ -220,6 +230,8 @@ impl Supervisor {
         let mut fds = vec![self.signals.as_fd(), self.waker.as_fd()];
         let children = self.workers.values().filter_map(|slot| slot.child.as_ref());
         fds.extend(children.map(|child| child.pidfd()));
+        let standbys = self.workers.values().filter_map(|s| s.standby.as_ref());
+        fds.extend(standbys.flat_map(Standby::fds));
         let next = self
             .workers
             .values()
@@ -243,10 +255,34 @@ impl Supervisor {
             .get_mut(&chain)
             .expect("a wanted chain has a slot");
         let (topology, stop) = (&self.shared.topology, self.shared.stop_flag());
-        let pid = slot.spawn(&self.spawner, topology, &self.events, stop)?;
-        self.shared.state.worker_started(chain, pid);
-        tracing::info!(%chain, pid, incarnation = slot.incarnation, "worker started");
+        let Started { pid, by_standby } =
+            slot.spawn(&self.spawner, topology, &self.events, stop)?;
+        self.shared.state.worker_started(chain, pid, by_standby);
+        tracing::info!(%chain, pid, incarnation = slot.incarnation, by_standby, "worker started");
         Ok(())
+    }
+
+    /// Takes in what became of the standbys, and starts those that are due beside a worker at work.
+    fn look_at_standbys(&mut self) -> anyhow::Result<()> {
+        for (chain, slot) in &mut self.workers {
+            if self.ready[chain] {
+                slot.spawn_due_standby(&self.spawner, &self.shared.topology);
+            }
+            if let Some(standby) = &mut slot.standby {
+                standby.look()?;
+                self.shared.state.standby(*chain, standby.state());
+            }
+        }
+        Ok(())
+    }
+
+    fn end_standbys(&mut self) {
+        for (chain, slot) in &mut self.workers {
+            if let Some(standby) = &mut slot.standby {
+                standby.end();
+                self.shared.state.standby(*chain, standby.state());
+            }
+        }
     }
 
     fn on_ready(&mut self, chain: ChainId, incarnation: u32) -> anyhow::Result<()> {
@@ -348,6 +384,7 @@ impl Supervisor {
         let end = Instant::now() + deadline;
         self.shared.state.set_stopping();
         self.announcer.stopping(deadline);
+        self.end_standbys();
         tracing::info!(
             deadline_ms = self.config.supervisor.shutdown_deadline_ms,
             "stopping in order"
@@ -397,6 +434,7 @@ impl Supervisor {
 
     fn end_at_once(&mut self) -> i32 {
         tracing::warn!("ending at once");
+        self.end_standbys();
         for slot in self.workers.values_mut() {
             if let Some(child) = &mut slot.child
                 && let Err(error) = child.kill_and_reap()

@@ -1,21 +1,27 @@
-//! A worker process from exec to exit: join the rings, enter the sandbox, run the chain.
+//! A worker process from exec to exit: map the rings, enter the sandbox, join the rings, run the chain.
+//! A standby waits between the second and the third step, and builds what takes long to build.
 //!
 //! The order matters. What needs files or names (the genesis, the segments) comes before the
 //! sandbox; what needs threads comes after it, because it wants to be entered by one thread.
 
-use crate::logging::{self, LogIdentity};
+use super::call::{self, Call, CallError};
+use crate::logging::{self, Incarnation, LogIdentity};
 use crate::process::lifetime::{LIFETIME_FD, SupervisorWatch};
 use crate::process::sandbox::{self, Policy, Require};
+use crate::process::seccomp_policy::STANDBY_NICENESS;
 use crate::process::{exit_code, inherit, panic};
 use adnet_alpha::AlphaApp;
 use adnet_common::api::ApiLimits;
+use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::config::LogConfig;
 use adnet_common::consensus::Timeouts;
 use adnet_common::genesis::Genesis;
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::NodeConfig;
-use adnet_common::worker::{JoinError, LAUNCH_VARIABLE, Launch, Links, WorkerSetup, run_worker};
+use adnet_common::worker::{
+    JoinError, LAUNCH_VARIABLE, Launch, Links, MappedLinks, WorkerSetup, run_worker,
+};
 use adnet_delta::DeltaApp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -28,6 +34,8 @@ pub const LISTENER_FD: RawFd = 4;
 pub const DOORBELL_FD: RawFd = 5;
 /// Only where the log goes to the journal.
 pub const JOURNAL_FD: RawFd = 6;
+/// Only in a standby.
+pub const CALL_FD: RawFd = 7;
 
 /// Descriptors that a worker needs beside its connections.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -40,6 +48,9 @@ pub struct WorkerOrder {
     pub require_sandbox: bool,
     /// Whether [`JOURNAL_FD`] is a connection to the journal.
     pub has_journal: bool,
+    /// Whether it is to wait until it is called, by [`CALL_FD`]. `launch` has no incarnation then, and
+    /// the epochs of its rings are another's.
+    pub is_standby: bool,
 }
 
 /// Whether this process was started by a supervisor.
@@ -55,6 +66,9 @@ pub fn main() -> i32 {
             tracing::error!(error = format!("{error:#}"), "the worker ends");
             match error.downcast_ref::<JoinError>() {
                 Some(JoinError::Schema { .. }) => exit_code::SCHEMA_MISMATCH,
+                _ if matches!(error.downcast_ref(), Some(CallError::SupervisorLost)) => {
+                    exit_code::SUPERVISOR_LOST
+                }
                 _ if error.is::<sandbox::SandboxError>() => exit_code::SANDBOX_REFUSED,
                 _ => exit_code::FAILURE,
             }
@@ -66,29 +80,31 @@ fn run() -> anyhow::Result<()> {
     let order = std::env::var(LAUNCH_VARIABLE).context("the launch is not readable")?;
     let order: WorkerOrder = serde_json::from_str(&order).context("the launch does not parse")?;
     let WorkerOrder {
-        launch,
+        mut launch,
         log,
         require_sandbox,
         has_journal,
+        is_standby,
     } = order;
     let role = launch.chain.name();
     // Without it the sandbox refuses to begin, and says so on standard error.
     let journal = has_journal
         .then(|| inherit::adopt(JOURNAL_FD).ok())
         .flatten();
-    start_logging(&log, &launch, journal);
-    // What `ps` and `top` show, which would be `exe`.
-    let name = std::ffi::CString::new(format!("adnet-{role}")).expect("a role has no NUL");
-    rustix::thread::set_name(&name).context("the process cannot be named")?;
+    let incarnation = Incarnation::from(launch.incarnation);
+    start_logging(&log, role, &incarnation, journal);
+    show_as(if is_standby { "standby" } else { role })?;
     panic::abort_on_panic(role);
 
     let genesis = Genesis::load(&launch.genesis).context("the genesis cannot be read")?;
-    let mut links = Links::join(&launch)?;
+    let mapped = MappedLinks::map(&launch)?;
     let watch = SupervisorWatch::inherited()?;
     let listener = TcpListener::from(inherit::adopt(LISTENER_FD)?);
     let doorbell = inherit::adopt(DOORBELL_FD)?;
+    let call_socket = is_standby.then(|| inherit::adopt(CALL_FD)).transpose()?;
     let mut descriptors = vec![0, 1, 2, LIFETIME_FD, LISTENER_FD, DOORBELL_FD];
     descriptors.extend(has_journal.then_some(JOURNAL_FD));
+    descriptors.extend(is_standby.then_some(CALL_FD));
     let policy = Policy {
         descriptors: descriptors.into_iter().collect(),
         open_files_max: launch.config.api_max_connections + OWN_DESCRIPTORS,
@@ -103,6 +119,15 @@ fn run() -> anyhow::Result<()> {
     report.log();
 
     watch.exit_with_supervisor()?;
+    if let Some(socket) = call_socket {
+        Call {
+            incarnation: launch.incarnation,
+            rings: launch.rings,
+        } = stand_by(launch.chain, socket)?;
+        incarnation.set(launch.incarnation);
+        show_as(role)?;
+    }
+    let mut links = mapped.join(launch.chain, launch.incarnation, &launch.rings)?;
     links.set_doorbell(doorbell)?;
     links
         .heartbeat()
@@ -118,6 +143,35 @@ fn run() -> anyhow::Result<()> {
         );
     }
     run_chain(links, launch, Arc::new(genesis), listener)
+}
+
+/// What `ps` and `top` show, which would be `exe`.
+fn show_as(what: &str) -> anyhow::Result<()> {
+    let name = std::ffi::CString::new(format!("adnet-{what}")).expect("a role has no NUL");
+    rustix::thread::set_name(&name).context("the process cannot be named")
+}
+
+/// Builds what takes long to build, behind everybody at work, and waits for the call.
+fn stand_by(chain: ChainId, socket: OwnedFd) -> anyhow::Result<Call> {
+    let warm_up = match chain {
+        ChainId::Alpha => AlphaApp::warm_up,
+        ChainId::Delta => DeltaApp::warm_up,
+    };
+    // A priority is a thread's own on Linux and goes to the threads that it starts. Nobody without
+    // rights can raise it again, so it is lowered only where nothing else will ever run.
+    let builder = std::thread::Builder::new()
+        .name("warm-up".to_owned())
+        .spawn(move || {
+            if let Err(error) = rustix::process::setpriority_process(None, STANDBY_NICENESS) {
+                tracing::warn!(%error, "the standby prepares itself at the priority of a worker");
+            }
+            warm_up();
+        })
+        .context("the standby cannot start a thread")?;
+    if let Err(panic) = builder.join() {
+        std::panic::resume_unwind(panic);
+    }
+    Ok(call::wait(socket)?)
 }
 
 /// Runs the chain that `launch` names until it is asked to stop.
@@ -151,16 +205,23 @@ pub fn run_chain(
         incarnation: launch.incarnation,
     };
     match launch.chain {
-        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, adnet_alpha::api::router)?,
+        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |chain| {
+            adnet_alpha::api::router(chain, &launch.alpha_api)
+        })?,
         ChainId::Delta => run_worker::<DeltaApp>(links, setup, adnet_delta::api::router)?,
     }
     Ok(())
 }
 
-fn start_logging(log: &LogConfig, launch: &Launch, journal: Option<OwnedFd>) {
+fn start_logging(
+    log: &LogConfig,
+    role: &'static str,
+    incarnation: &Incarnation,
+    journal: Option<OwnedFd>,
+) {
     let identity = LogIdentity {
-        role: launch.chain.name(),
-        incarnation: launch.incarnation.into(),
+        role,
+        incarnation: incarnation.clone(),
         pid: std::process::id(),
     };
     logging::start(log, identity, journal).expect("logging is started once");

@@ -333,6 +333,11 @@ fn attempt(what: &str) -> Result<()> {
             (libc::SYS_tgkill, [parent, parent, 0, 0, 0, 0])
         }
         "tgkill-self" => (libc::SYS_tgkill, [own_pid, own_pid, 0, 0, 0, 0]),
+        "setpriority-self" => (libc::SYS_setpriority, [0, 0, 10, 0, 0, 0]),
+        "setpriority-parent" => {
+            let parent = nix::unistd::getppid().as_raw().into();
+            (libc::SYS_setpriority, [0, parent, 10, 0, 0, 0])
+        }
         "setuid" => (libc::SYS_setuid, [0; 6]),
         "capset" => (libc::SYS_capset, [0; 6]),
         "prlimit" => (libc::SYS_prlimit64, [own_pid, 0, path, 0, 0, 0]),

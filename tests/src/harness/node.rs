@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::{
     AlphaUser, Api, DeltaUser, PATIENCE, PassedSocket, Process, adnet, binary, command_with,
     ending::remove_segments,
-    eventually,
+    eventually, eventually_within,
     listen::Listen,
     outage::Outages,
     report::{listen, logged, status_at, tail},
@@ -25,6 +25,9 @@ use super::{
 
 pub use nix::sys::signal::Signal;
 
+/// A standby prepares itself at a low priority: a busy machine lets it wait.
+const STANDBY_PATIENCE: Duration = Duration::from_secs(180);
+
 /// How a node differs from the default one.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,6 +35,9 @@ pub struct Options {
     pub delta_interval_ms: u64,
     /// Whether the node listens at the same addresses after each restart.
     pub keeps_addresses: bool,
+    /// Whether Alpha's worker has a standby, as it has by default outside of tests: it takes two seconds
+    /// of CPU, which tests of other things leave to each other.
+    pub alpha_standby: bool,
     /// Further arguments of `adnet run`.
     pub arguments: Vec<String>,
     /// Further variables of its environment.
@@ -48,6 +54,7 @@ impl Default for Options {
             alpha_interval_ms: 250,
             delta_interval_ms: 125,
             keeps_addresses: false,
+            alpha_standby: false,
             arguments: Vec::new(),
             environment: Vec::new(),
             sockets: None,
@@ -169,6 +176,8 @@ impl TestNode {
         ] {
             command.args(["--set", setting]);
         }
+        let standby = self.options.alpha_standby;
+        command.args(["--set", &format!("supervisor.alpha_standby={standby}")]);
         command.args(&self.options.arguments);
         command.envs(self.options.environment.iter().cloned());
         command.stderr(stderr);
@@ -302,6 +311,25 @@ impl TestNode {
             let chain = self.chain(name);
             let running = chain["worker"] == "running";
             let pid = chain["pid"].as_u64().filter(|_| running)?;
+            Process::of(u32::try_from(pid).expect("pids are short"))
+        })
+    }
+
+    /// The process of Alpha's standby, ready or not.
+    pub fn standby(&self) -> Process {
+        eventually("there is a standby", || {
+            let pid = self.chain("alpha")["standby"]["pid"].as_u64()?;
+            Process::of(u32::try_from(pid).expect("pids are short"))
+        })
+    }
+
+    /// The same, once it is ready to take over.
+    pub fn ready_standby(&self) -> Process {
+        eventually_within(STANDBY_PATIENCE, "the standby is ready", || {
+            let standby = self.chain("alpha")["standby"].take();
+            let pid = standby["pid"]
+                .as_u64()
+                .filter(|_| standby["is_ready"] == true)?;
             Process::of(u32::try_from(pid).expect("pids are short"))
         })
     }

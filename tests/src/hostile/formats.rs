@@ -2,6 +2,7 @@
 
 use super::{Decoder, Group, History, history};
 use adnet_alpha::AlphaApp;
+use adnet_alpha::compact::{BlockStream, CompactBlock};
 use adnet_alpha::tx::Transaction;
 use adnet_common::application::Application;
 use adnet_common::attestation::{Attestation, FinalityProof, OutboundMessage, Payload};
@@ -58,6 +59,24 @@ pub fn decoders() -> Vec<Decoder> {
             Group::Block,
             |history| history.blocks().map(CommittedBlock::encode).collect(),
             canonical!(CommittedBlock),
+        ),
+        decoder(
+            "compact block",
+            Group::Block,
+            |history| {
+                let blocks = history.alpha.blocks.iter();
+                blocks.map(|b| CompactBlock::of(b, 7).encode()).collect()
+            },
+            |bytes| {
+                if let Ok(block) = CompactBlock::decode(bytes) {
+                    assert_eq!(block.encode(), bytes, "another encoding of {block:?}");
+                }
+                let mut stream = BlockStream::new();
+                stream.push(bytes);
+                while let Ok(Some(block)) = stream.next_block() {
+                    assert!(bytes.len() >= block.encode_framed().len());
+                }
+            },
         ),
         decoder(
             "attestation",

@@ -189,6 +189,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             Output::Relay { .. }
             | Output::Distrust { .. }
             | Output::Verdict { .. }
+            | Output::Verify(_)
             | Output::Committed { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 
 use super::history::{GENESIS_MS, History, config, history, validator};
 use super::{Decoder, Group};
+use crate::verification::verified;
 use adnet_alpha::AlphaApp;
 use adnet_common::application::Application;
 use adnet_common::attestation::{Attestation, FinalityProof};
@@ -19,6 +20,7 @@ use adnet_common::store::{
 use adnet_delta::DeltaApp;
 use ed25519_consensus::SigningKey;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 /// A store in memory and a key that signs whatever it is asked: the engine above it is under test,
 /// not the guard.
@@ -109,6 +111,7 @@ const MESSAGES_PER_NODE: u32 = 2_048;
 /// A node of either chain that hears what it is given.
 pub struct Listener<A: Application> {
     node: Node<A>,
+    rules: A::Rules,
     host: MemoryHost,
     heard: u32,
     pub now_ms: u64,
@@ -123,6 +126,7 @@ impl<A: Application> Listener<A> {
         let node = Node::open(config(genesis, false), GENESIS_MS, &mut host);
         let mut listener = Self {
             node: node.expect("a development genesis opens"),
+            rules: A::rules(genesis),
             host,
             heard: 0,
             now_ms: GENESIS_MS,
@@ -133,15 +137,25 @@ impl<A: Application> Listener<A> {
         listener
     }
 
-    /// What follows from this input.
+    /// What follows from this input, and from verifying what it brings.
     pub fn hear(&mut self, input: Input<A>) -> Vec<Output<A>> {
-        let mut outputs = Vec::new();
-        let stepped = self
-            .node
-            .step(self.now_ms, input, &mut self.host, &mut outputs);
-        stepped.expect("no message of strangers stops a node");
         self.heard += 1;
-        outputs
+        let mut inputs = VecDeque::from([input]);
+        let mut all = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            let mut outputs = Vec::new();
+            let stepped = self
+                .node
+                .step(self.now_ms, input, &mut self.host, &mut outputs);
+            stepped.expect("no message of strangers stops a node");
+            for output in outputs {
+                match output {
+                    Output::Verify(job) => inputs.push_back(verified(&self.rules, &job)),
+                    other => all.push(other),
+                }
+            }
+        }
+        all
     }
 }
 

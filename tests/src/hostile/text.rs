@@ -5,6 +5,8 @@ use super::{Decoder, Group, History};
 use adnet_alpha::tx::{
     SignedBurn, SignedLock, SignedMint, SignedTransfer, Transaction, TransactionJson,
 };
+use adnet_common::api::http_signature::parse_dictionary;
+use adnet_common::api::sign_request;
 use adnet_common::genesis::{Genesis, dev_alpha_seed};
 use adnet_common::keys::{AlphaAddress, EvmAddress, PublicKey};
 use serde::de::DeserializeOwned;
@@ -53,6 +55,26 @@ pub fn decoders() -> Vec<Decoder> {
         check,
     };
     vec![
+        decoder(
+            "HTTP signature",
+            |_| {
+                let key = dev_alpha_seed(0);
+                let url = "http://localhost:3030/v1/mint";
+                let fields = sign_request(&key, url, b"{}", 1_800_000_000, "n");
+                let fields = fields.expect("an ed25519 key and a URL");
+                fields.map(|(_, value)| value.into_bytes()).into()
+            },
+            |bytes| {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return;
+                };
+                // What was read is written as text that reads as the same.
+                for (key, member) in parse_dictionary(text).unwrap_or_default() {
+                    let written = format!("{key}={member}");
+                    assert_eq!(parse_dictionary(&written), Ok(vec![(key, member)]));
+                }
+            },
+        ),
         decoder(
             "genesis",
             |history| vec![serde_json::to_vec(&*history.genesis).expect("plain fields")],

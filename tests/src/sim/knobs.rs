@@ -15,6 +15,8 @@ const CUT_MAX_MS: u64 = 40_000;
 /// After a cut or an outage, before the next one: in the named troubles long enough to recover.
 const REST_MS: u64 = 25_000;
 const SKEW_MAX_MS: u64 = 240;
+/// Some transactions with proofs, on a slow machine.
+const VERIFY_MAX_MS: u64 = 300;
 
 /// Scenarios that differ by their seed alone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,6 +129,7 @@ impl Knobs {
         scenario.slow_link_ms = self.0.below(150);
         scenario.skew_max_ms = self.up_to(SKEW_MAX_MS);
         scenario.timer_late_max_ms = self.up_to(30);
+        scenario.verify_max_ms = Knobs::of(scenario.seed ^ 5 << 32).up_to(VERIFY_MAX_MS);
     }
 }
 
@@ -179,6 +182,7 @@ impl Scenario {
         if knobs.0.chance(25) {
             knobs.late(&mut scenario);
         }
+        scenario.has_notes = validators == 4 && knobs.0.chance(25);
         scenario
     }
 
@@ -198,6 +202,7 @@ impl Scenario {
             scenario.crashes = Crashes::Often { within_ops };
         }
         knobs.late(&mut scenario);
+        scenario.has_notes = scenario.validators == 4 && knobs.0.chance(50);
         scenario
     }
 

@@ -35,6 +35,9 @@ pub struct Scenario {
     pub only: Option<ChainId>,
     /// Whether clients send transactions.
     pub has_clients: bool,
+    /// Whether one of them has notes of Alpha's pool. For a network of four validators.
+    #[serde(default)]
+    pub has_notes: bool,
     /// Percent of network and ring messages that are lost, and that come twice.
     pub lost_percent: u64,
     pub doubled_percent: u64,
@@ -49,6 +52,9 @@ pub struct Scenario {
     pub skew_max_ms: u64,
     /// A synced write takes up to this, and the chain waits for it.
     pub sync_max_ms: u64,
+    /// Verifying what a chain hands out takes up to this, job by job, while the chain goes on.
+    #[serde(default)]
+    pub verify_max_ms: u64,
     pub crashes: Crashes,
     /// A machine whose validator signs every vote twice, each time for another block.
     pub equivocator: Option<usize>,
@@ -71,6 +77,7 @@ impl Scenario {
             busy_ms,
             only: None,
             has_clients: true,
+            has_notes: false,
             lost_percent: 0,
             doubled_percent: 0,
             delay_max_ms: 1,
@@ -79,6 +86,7 @@ impl Scenario {
             timer_late_max_ms: 5,
             skew_max_ms: 0,
             sync_max_ms: 0,
+            verify_max_ms: 0,
             crashes: Crashes::Never,
             equivocator: None,
             on_alpha_only: false,
@@ -127,6 +135,6 @@ impl Scenario {
 
     /// How long a message is on its way at most, and what it causes waits for a disk.
     pub fn reach_ms(&self) -> u64 {
-        self.delay_max_ms + self.slow_link_ms + self.timer_late_max_ms
+        self.delay_max_ms + self.slow_link_ms + self.timer_late_max_ms + self.verify_max_ms
     }
 }

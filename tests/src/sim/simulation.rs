@@ -4,6 +4,7 @@ use super::Report;
 use super::chain::Nodes;
 use super::disk::Disk;
 use super::host::Gate;
+use super::network::{genesis, public, validator_key};
 use super::oracle::{Oracle, Violation};
 use super::random::{Random, mixed};
 use super::scenario::Scenario;
@@ -13,11 +14,11 @@ use super::workload::Client;
 use adnet_alpha::AlphaApp;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Timeouts;
-use adnet_common::genesis::{Genesis, GenesisValidator};
+use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
-use adnet_common::keys::{KeyKind, SecretKey};
+use adnet_common::keys::SecretKey;
 use adnet_common::mempool::MempoolLimits;
-use adnet_common::node::{Class, Exchange, NodeConfig, Topic};
+use adnet_common::node::{Class, Exchange, NodeConfig, Topic, VerifyJob};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
 use adnet_common::trusted_block::TrustedBlock;
 use adnet_delta::DeltaApp;
@@ -47,6 +48,11 @@ pub(super) enum Event {
         bytes: Vec<u8>,
     },
     Sibling(Exchange),
+    /// A machine has verified what this life of its chain has handed out.
+    Verified {
+        life: u64,
+        job: VerifyJob,
+    },
     Restart,
     Client(usize),
     /// A cut or an outage begins or ends.
@@ -71,6 +77,8 @@ pub(super) struct Machine {
     pub disk: Disk,
     pub gate: Gate,
     pub nodes: Nodes,
+    /// How often each chain was started here.
+    pub lives: BTreeMap<ChainId, u64>,
     /// How far its clock is behind that of the simulation, which is the first of all clocks.
     pub behind_ms: u64,
     /// Until when each chain waits for the disk or sleeps.
@@ -106,21 +114,8 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub fn new(scenario: Scenario) -> Self {
-        let secret = |index: usize| {
-            let seed = [index as u8 + 1; 32];
-            SecretKey::from_bytes(KeyKind::Validator, &seed).expect("any seed is a key")
-        };
-        let public = |key: &SecretKey| key.ed25519_public().expect("an ed25519 seed");
-        let keys: Vec<SecretKey> = (0..scenario.validators).map(secret).collect();
-        let mut genesis = Genesis::dev(public(&keys[0]), GENESIS_MS);
-        for (index, key) in keys.iter().enumerate().skip(1) {
-            genesis.validators.push(GenesisValidator {
-                name: format!("validator-{index}"),
-                public_key: public(key),
-                power: 1,
-            });
-        }
-        let genesis = Arc::new(genesis);
+        let keys: Vec<SecretKey> = (0..scenario.validators).map(validator_key).collect();
+        let genesis = Arc::new(genesis(scenario.validators));
         let mut random = Random::new(mixed(scenario.seed ^ 0xad_0e7));
         let machine = |index: usize| {
             let key = &keys[scenario.validator_of(index)];
@@ -142,6 +137,7 @@ impl Simulation {
                 disk: Disk::default(),
                 gate: Gate::default(),
                 nodes: Nodes::default(),
+                lives: BTreeMap::new(),
                 behind_ms: match scenario.skew_max_ms {
                     0 => 0,
                     most => random.below(2 * most + 1),
@@ -158,11 +154,7 @@ impl Simulation {
         Self {
             oracle: Oracle::new(guilty),
             random,
-            clients: if scenario.has_clients {
-                Client::all()
-            } else {
-                Vec::new()
-            },
+            clients: Client::of(&scenario),
             genesis_hash: genesis.hash(),
             genesis,
             now_ms: GENESIS_MS,
@@ -221,6 +213,7 @@ impl Simulation {
             snapshots: self.oracle.snapshots.len() as u64,
             recoveries: self.oracle.liveness.recoveries,
             settled: self.settled,
+            notes_settled: self.clients.iter().map(Client::notes_settled).sum(),
             locked_units: crossed(ChainId::Alpha),
             unlocked_units: crossed(ChainId::Delta),
             decided: self.oracle.decided,
@@ -341,6 +334,9 @@ impl Simulation {
                 self.stimulate(place, Stimulus::Gossip { from, topic, bytes });
             }
             Event::Sibling(exchange) => self.stimulate(place, Stimulus::Sibling(exchange)),
+            Event::Verified { life, job } => {
+                self.stimulate(place, Stimulus::Verified { life, job });
+            }
             Event::Restart if self.asleep_until_ms(place).is_some() => {
                 let until_ms = self.asleep_until_ms(place).expect("seen above");
                 self.later(until_ms - self.now_ms, place, Event::Restart);

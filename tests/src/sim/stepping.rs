@@ -4,13 +4,15 @@ use super::chain::Chain;
 use super::equivocator::second_vote;
 use super::host::ChainHost;
 use super::simulation::{Event, GENESIS_MS, Place, Simulation};
+use crate::verification::verified;
 use adnet_alpha::AlphaApp;
 use adnet_common::application::Application;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Domain;
+use adnet_common::genesis::Genesis;
 use adnet_common::ledger;
 use adnet_common::node::{
-    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict,
+    Class, Exchange, Input, Node, NodeFault, Offence, Output, Peer, Topic, Verdict, VerifyJob,
 };
 use adnet_common::worker::Request;
 use adnet_delta::DeltaApp;
@@ -40,12 +42,18 @@ pub(super) enum Stimulus {
         bytes: Vec<u8>,
     },
     Sibling(Exchange),
+    /// A job of the life of the node with this number is done.
+    Verified {
+        life: u64,
+        job: VerifyJob,
+    },
 }
 
 impl Stimulus {
-    fn input<A: Application>(self) -> Input<A> {
+    fn input<A: Application>(self, genesis: &Genesis) -> Input<A> {
         match self {
             Stimulus::Tick => Input::Tick,
+            Stimulus::Verified { job, .. } => verified(&A::rules(genesis), &job),
             Stimulus::Sibling(exchange) => Input::Sibling(exchange),
             Stimulus::Gossip { from, topic, bytes } => Input::Gossip {
                 peer: peer(from),
@@ -70,6 +78,7 @@ impl Stimulus {
             Stimulus::Tick => None,
             Stimulus::Network { .. } | Stimulus::Gossip { .. } if wait_ms > KEPT_ASLEEP_MS => None,
             Stimulus::Sibling(exchange) => Some(Event::Sibling(exchange)),
+            Stimulus::Verified { life, job } => Some(Event::Verified { life, job }),
             Stimulus::Network { from, class, bytes } => Some(Event::Network { from, class, bytes }),
             Stimulus::Gossip { from, topic, bytes } => Some(Event::Gossip { from, topic, bytes }),
         }
@@ -90,10 +99,22 @@ impl Simulation {
             }
             return;
         }
-        match place.chain {
-            ChainId::Alpha => self.step::<AlphaApp>(place, stimulus.input()),
-            ChainId::Delta => self.step::<DeltaApp>(place, stimulus.input()),
+        if let Stimulus::Verified { life, .. } = &stimulus
+            && *life != self.life(place)
+        {
+            return; // The threads that verified it have died with the node.
         }
+        let genesis = Arc::clone(&self.genesis);
+        match place.chain {
+            ChainId::Alpha => self.step::<AlphaApp>(place, stimulus.input(&genesis)),
+            ChainId::Delta => self.step::<DeltaApp>(place, stimulus.input(&genesis)),
+        }
+    }
+
+    /// Which life of the node this is.
+    fn life(&self, place: Place) -> u64 {
+        let lives = &self.machines[place.machine].lives;
+        lives.get(&place.chain).copied().unwrap_or(0)
     }
 
     /// Does `work` with the host of `place`, and delivers what it tells the other chain.
@@ -153,6 +174,7 @@ impl Simulation {
         if machine.is_down || A::slot(&mut machine.nodes).is_some() {
             return;
         }
+        *machine.lives.entry(place.chain).or_default() += 1;
         let mut config = machine.config.clone();
         config.trusted = machine.trusted.get(&place.chain).copied();
         let now_ms = self.now_ms - machine.behind_ms;
@@ -300,6 +322,15 @@ impl Simulation {
                 ));
             }
             Output::Sibling(exchange) => self.send_sibling(place, exchange),
+            Output::Verify(job) => {
+                let life = self.life(place);
+                let takes_ms = match self.scenario.verify_max_ms {
+                    0 => 0,
+                    most => self.random.below(most + 1),
+                };
+                let after_ms = self.waits_ms + takes_ms;
+                self.later(after_ms, place, Event::Verified { life, job });
+            }
             Output::Committed { snapshot, .. } => {
                 let height = snapshot.status.height;
                 self.show::<A>(place, height);

@@ -40,6 +40,7 @@ fn nothing_reported_is_lost_whoever_is_killed() {
     let plan = Plan::from_environment();
     let mut node = TestNode::start(Options {
         keeps_addresses: true,
+        alpha_standby: true,
         ..Options::default()
     });
     let told = Told::default();

@@ -14,6 +14,7 @@ use adnet_common::store::{
     CommitBatch, Family, Page, ReadStore, RestoreBatch, Scan, StoreError, Write, restore_wipe,
 };
 use adnet_common::trusted_block::TrustedBlock;
+use adnet_tests::verification::verified;
 use ed25519_consensus::SigningKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -304,6 +305,10 @@ impl<A: Application> World<A> {
                 }
                 Output::Distrust { peer, offence } => {
                     self.blamed.push((index, usize::from(peer[0]), offence));
+                }
+                Output::Verify(job) => {
+                    let rules = A::rules(&self.configs[index].genesis);
+                    self.step(index, verified(&rules, &job));
                 }
                 // What is gossiped goes another way; here are the links alone.
                 Output::Publish { .. } | Output::Verdict { .. } => {}

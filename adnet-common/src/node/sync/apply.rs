@@ -4,9 +4,15 @@ use super::fetched::Fetched;
 use super::{HOLD_STEP_MS, Node};
 use crate::application::Application;
 use crate::consensus::{CommitCertificate, Event, verify_certificate};
-use crate::node::bodies::{Candidate, Verdict};
+use crate::ledger::CommittedBlock;
+use crate::node::bodies::Verdict;
 use crate::node::event::{Host, NodeFault, Offence, Output};
 use crate::node::timers::Timer;
+use crate::node::verifying::{BlockTxs, Urgency};
+use std::sync::Arc;
+
+/// Fetched blocks whose transactions are verified while those below them are executed.
+const AHEAD_BLOCKS: u64 = 8;
 
 impl<A: Application> Node<A> {
     /// Takes the next fetched block if it is here, and asks for more. One block at a time: a step
@@ -20,8 +26,13 @@ impl<A: Application> Node<A> {
         if self.is_restoring() {
             return self.drive_snapshot(now_ms, host, outputs);
         }
+        if self.verifying.is_deciding() {
+            return Ok(()); // the next block is decided and soon committed, whatever was fetched
+        }
         let wanted = self.tip.height + 1;
-        if let Some(fetched) = self.sync.fetched.take(wanted) {
+        let may_go_on = self.verify_fetched(wanted, outputs);
+        self.sync.waits_at = (!may_go_on).then_some(wanted);
+        if may_go_on && let Some(fetched) = self.sync.fetched.take(wanted) {
             if self.open == Some(wanted) {
                 self.feed_engine(now_ms, fetched, host, outputs)?;
             } else {
@@ -32,7 +43,10 @@ impl<A: Application> Node<A> {
                 self.sync.mode.progressed(now_ms);
             }
         }
-        let has_next = self.sync.fetched.has(self.tip.height + 1);
+        for ahead in 1..=AHEAD_BLOCKS {
+            self.verify_fetched(self.tip.height + ahead, outputs);
+        }
+        let has_next = self.has_next();
         if self.untold.blocks > 0 && !has_next {
             // The block that would have synced those before it was no good.
             host.sync()?;
@@ -45,6 +59,44 @@ impl<A: Application> Node<A> {
         Ok(())
     }
 
+    /// Has the transactions of a fetched block verified, if a quorum has decided it. False while they
+    /// are: the block is taken when that is done. One without a certificate may be taken, and whoever
+    /// sent it is blamed then.
+    ///
+    /// The set may change below a block that is ahead. Then it has to wait until it is the next.
+    fn verify_fetched(&mut self, height: u64, outputs: &mut Vec<Output<A>>) -> bool {
+        let Some(fetched) = self.sync.fetched.get_mut(height) else {
+            return true;
+        };
+        let block = &fetched.block.block;
+        if block.body.txs.is_empty() {
+            return true;
+        }
+        let set = &self.app.validators().own.set;
+        let is_decided = match &fetched.decided_by {
+            Some((by, is_decided)) if by == set => *is_decided,
+            _ => {
+                let certificate = certificate_of(&fetched.block);
+                let is_decided =
+                    certificate.is_some_and(|c| verify_certificate(&self.domain, set, &c).is_ok());
+                fetched.decided_by = Some((Arc::clone(set), is_decided));
+                is_decided
+            }
+        };
+        let hash = block.hash();
+        let known = self.bodies.known.get(&hash);
+        if !is_decided || known.is_some_and(|c| matches!(c.verdict, Verdict::Valid(_))) {
+            return true;
+        }
+        let urgency = match self.open == Some(height) {
+            true => Urgency::Consensus,
+            false => Urgency::Sync,
+        };
+        let (verifying, verified) = (&mut self.verifying, &self.verified);
+        let txs = verifying.of_block(verified, hash, block, urgency, outputs);
+        !matches!(txs, BlockTxs::Waiting)
+    }
+
     /// The height is open: the engine decides it by the certificate, and keeps what it has found of
     /// validators that sign twice.
     fn feed_engine(
@@ -54,7 +106,7 @@ impl<A: Application> Node<A> {
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        let Some(certificate) = self.certificate_of(&block) else {
+        let Some(certificate) = certificate_of(&block) else {
             self.blame(now_ms, peer, Offence::BadBlock, outputs);
             return Ok(());
         };
@@ -71,12 +123,19 @@ impl<A: Application> Node<A> {
     fn commit_fetched(
         &mut self,
         now_ms: u64,
-        Fetched { peer, block, .. }: Fetched,
+        Fetched {
+            peer,
+            block,
+            decided_by,
+            ..
+        }: Fetched,
         host: &mut dyn Host,
         outputs: &mut Vec<Output<A>>,
     ) -> Result<(), NodeFault> {
-        let certificate = self.certificate_of(&block).filter(|certificate| {
-            verify_certificate(&self.domain, &self.app.validators().own.set, certificate).is_ok()
+        let set = &self.app.validators().own.set;
+        let certificate = certificate_of(&block).filter(|certificate| match decided_by {
+            Some((by, is_decided)) if by == *set => is_decided,
+            _ => verify_certificate(&self.domain, set, certificate).is_ok(),
         });
         let Some(certificate) = certificate else {
             self.blame(now_ms, peer, Offence::BadBlock, outputs);
@@ -87,27 +146,18 @@ impl<A: Application> Node<A> {
         }
         let block = block.block;
         let (height, hash) = (certificate.height, certificate.value);
-        let known = self.bodies.known.get(&hash);
-        if !known.is_some_and(|c| matches!(c.verdict, Verdict::Valid(_))) {
-            let executed = self.execute(&block, host)?.map_err(|error| {
+        self.bodies.add(block);
+        let tried = self.try_known(&hash, Urgency::Sync, host, outputs)?;
+        tried
+            .expect("a decided block is taken when its transactions are verified")
+            .map_err(|error| {
                 let why = error.to_string();
                 NodeFault::DecidedInvalid { height, why }
             })?;
-            let verdict = Verdict::Valid(Box::new(executed));
-            self.bodies.known.insert(hash, Candidate { block, verdict });
-        }
         self.commit(now_ms, certificate, Vec::new(), host, outputs)?;
         self.timers
             .set(self.next_due(now_ms), Timer::Open(height + 1));
         Ok(())
-    }
-
-    /// The certificate that came with a block, if it is about that block.
-    fn certificate_of(&self, block: &crate::ledger::CommittedBlock) -> Option<CommitCertificate> {
-        let certificate = CommitCertificate::decode(&block.certificate).ok()?;
-        let header = &block.block.header;
-        let is_its = certificate.height == header.height && certificate.value == header.hash();
-        is_its.then_some(certificate)
     }
 
     /// Whether the next height has to wait until we know where others are, or have caught up with
@@ -126,4 +176,12 @@ impl<A: Application> Node<A> {
         }
         is_held
     }
+}
+
+/// The certificate that came with a block, if it is about that block.
+fn certificate_of(block: &CommittedBlock) -> Option<CommitCertificate> {
+    let certificate = CommitCertificate::decode(&block.certificate).ok()?;
+    let header = &block.block.header;
+    let is_its = certificate.height == header.height && certificate.value == header.hash();
+    is_its.then_some(certificate)
 }

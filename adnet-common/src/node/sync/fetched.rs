@@ -2,9 +2,11 @@
 //!
 //! Bounded in blocks and bytes: the lowest are kept, because they are needed first.
 
+use crate::consensus::ValidatorSet;
 use crate::ledger::CommittedBlock;
 use crate::node::event::Peer;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How far ahead of the tip blocks are asked for, and kept.
 pub(super) const WINDOW_BLOCKS: u64 = 256;
@@ -16,6 +18,8 @@ pub(super) struct Fetched {
     pub block: CommittedBlock,
     /// Encoded length.
     pub bytes: usize,
+    /// Whether this set has decided it, once that was asked.
+    pub decided_by: Option<(Arc<ValidatorSet>, bool)>,
 }
 
 #[derive(Default)]
@@ -40,6 +44,14 @@ impl FetchedBlocks {
 
     pub fn has(&self, height: u64) -> bool {
         self.by_height.contains_key(&height)
+    }
+
+    pub fn get_mut(&mut self, height: u64) -> Option<&mut Fetched> {
+        self.by_height.get_mut(&height)
+    }
+
+    pub fn get(&self, height: u64) -> Option<&Fetched> {
+        self.by_height.get(&height)
     }
 
     pub fn heights(&self) -> impl Iterator<Item = u64> + '_ {

@@ -86,6 +86,8 @@ pub(super) struct Sync {
     status_every_ms: u64,
     /// Since when a peer is one block ahead of the open height.
     one_behind_ms: Option<u64>,
+    /// The height whose fetched block waits for its transactions to be verified.
+    waits_at: Option<u64>,
 }
 
 impl Sync {
@@ -98,6 +100,7 @@ impl Sync {
             figures: SyncFigures::default(),
             status_every_ms: STATUS_FIRST_MS,
             one_behind_ms: None,
+            waits_at: None,
         }
     }
 }
@@ -134,11 +137,16 @@ impl<A: Application> Node<A> {
     }
 
     /// Whether the block of this height, which is about to be committed, may be synced together with
-    /// the next one: that one is here, and will follow at once.
+    /// the next one: that one is here and verified, and will follow at once.
     pub(super) fn may_defer(&self, height: u64) -> bool {
+        let next = self.sync.fetched.get(height + 1);
+        let is_ready = |next: &Fetched| {
+            let block = &next.block.block;
+            block.body.txs.is_empty() || self.verifying.is_verified(&block.hash())
+        };
         self.sync.mode.is_catching_up()
             && self.untold.blocks + 1 < GROUP_BLOCKS
-            && self.sync.fetched.has(height + 1)
+            && next.is_some_and(is_ready)
     }
 
     pub(super) fn on_sync(
@@ -252,7 +260,13 @@ impl<A: Application> Node<A> {
                 let block = CommittedBlock::decode(bytes).ok()?;
                 let is_wanted = block.block.header.height == height;
                 let bytes = bytes.len();
-                is_wanted.then_some((height, Fetched { peer, block, bytes }))
+                let fetched = Fetched {
+                    peer,
+                    block,
+                    bytes,
+                    decided_by: None,
+                };
+                is_wanted.then_some((height, fetched))
             });
         let decoded: Option<Vec<_>> = decoded.collect();
         match decoded {
@@ -337,12 +351,27 @@ impl<A: Application> Node<A> {
         now_ms < since_ms.saturating_add(ONE_BEHIND_MS)
     }
 
-    /// Sets the one timer of sync: at once if the next block is here.
+    /// Sets the one timer of sync: at once if the next block is here and need not wait.
     fn wake_sync(&mut self, now_ms: u64, at_ms: u64) {
-        let is_here = self.sync.fetched.has(self.tip.height + 1);
+        let is_ready = self.has_next();
         self.timers.cancel(Timer::Sync);
         self.timers
-            .set(if is_here { now_ms } else { at_ms }, Timer::Sync);
+            .set(if is_ready { now_ms } else { at_ms }, Timer::Sync);
+    }
+
+    /// Whether the next fetched block can be taken.
+    fn has_next(&self) -> bool {
+        let next = self.tip.height + 1;
+        let waits = self.sync.waits_at == Some(next) || self.verifying.is_deciding();
+        self.sync.fetched.has(next) && !waits
+    }
+
+    /// Transactions of a block were verified: the next fetched one may go on.
+    pub(super) fn sync_goes_on(&mut self, now_ms: u64) {
+        self.sync.waits_at = None;
+        if self.has_next() {
+            self.wake_sync(now_ms, now_ms);
+        }
     }
 
     /// Blames a peer for what it has sent, and takes nothing of it for a while. With a fixed choice

@@ -1,8 +1,9 @@
-//! A chain without transactions, whose set changes as a test says, and what its nodes stand on.
+//! A chain whose transactions say themselves what they are, whose set changes as a test says, and what
+//! its nodes stand on.
 
 use crate::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx,
+    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
 };
 use crate::attestation::{Attestation, FinalityProof, OutboundMessage};
 use crate::chain_id::ChainId;
@@ -24,9 +25,52 @@ use crate::store::{
 };
 use crate::validators::{SetFrom, Validators};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub const GENESIS_MS: u64 = 1_700_000_000_000;
+
+const GOOD: u8 = 1;
+const BAD: u8 = 2;
+/// What a claim that was used up is found by.
+const USED: &[u8] = b"used";
+
+/// A transaction of this sender that claims these.
+pub fn good_tx(sender: u8, nonce: u8, claims: &[u8]) -> Vec<u8> {
+    [&[GOOD, sender, nonce], claims].concat()
+}
+
+/// One that no honest node has.
+pub fn bad_tx() -> Vec<u8> {
+    vec![BAD]
+}
+
+/// How often was verified, and a gate that holds it up.
+#[derive(Clone, Default)]
+pub struct BareRules {
+    batches: Arc<Mutex<Vec<usize>>>,
+    gate: Arc<Mutex<()>>,
+}
+
+impl BareRules {
+    /// The sizes of the batches so far, with the one that is held up.
+    pub fn batches(&self) -> Vec<usize> {
+        self.batches.lock().expect("no test panics here").clone()
+    }
+
+    /// Holds verification up for as long as the guard lives.
+    pub fn close(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().expect("no test panics here")
+    }
+}
+
+/// A set that stays as it is.
+pub struct NoPlan;
+
+impl Plan for NoPlan {
+    fn after(_: u64) -> Option<ValidatorSet> {
+        None
+    }
+}
 
 /// Which set a block makes the next one.
 pub trait Plan: Send + Sync + 'static {
@@ -114,7 +158,11 @@ fn leaf_hashes(values: &[Vec<u8>; 2]) -> [Hash; 2] {
 }
 
 impl<P: Plan> Bare<P> {
-    fn run(&self, block: &BlockContext) -> Executed<(u64, Arc<Validators>)> {
+    fn run(
+        &self,
+        block: &BlockContext,
+        txs: &[Arc<VerifiedTx<()>>],
+    ) -> Executed<(u64, Arc<Validators>)> {
         let mut validators = Validators::clone(&self.validators);
         let guilty: BTreeSet<_> = block.equivocators.iter().copied().collect();
         let told = validators.decree(block.height, P::after(block.height), &guilty);
@@ -126,9 +174,13 @@ impl<P: Plan> Bare<P> {
             })
             .collect();
         let sent = self.sent + outbox.len() as u64;
-        let (state_root, writes) = state(sent, &validators.own);
+        let (state_root, mut writes) = state(sent, &validators.own);
+        let claims: Vec<[u8; 32]> = txs.iter().flat_map(|tx| tx.claims.clone()).collect();
+        let used = claims.iter().map(|claim| [USED, claim].concat());
+        writes.extend(used.map(|key| Write::put(FAMILY, key, [1])));
         let validators = Arc::new(validators);
         Executed {
+            claims,
             state_root,
             outbox,
             next_validators: Arc::clone(&validators.own.set),
@@ -141,12 +193,16 @@ impl<P: Plan> Bare<P> {
 impl<P: Plan> Application for Bare<P> {
     const CHAIN: ChainId = ChainId::Delta;
     type Tx = ();
-    type Rules = ();
+    type Rules = BareRules;
     type Pending = (u64, Arc<Validators>);
     type View = ();
     type Restore = BareRestore;
 
-    fn rules(_: &Genesis) {}
+    fn warm_up() {}
+
+    fn rules(_: &Genesis) -> BareRules {
+        BareRules::default()
+    }
 
     fn genesis_state(genesis: &Genesis) -> (Hash, Vec<Write>) {
         let set = genesis.validator_set().expect("a sound genesis");
@@ -182,26 +238,59 @@ impl<P: Plan> Application for Bare<P> {
         })
     }
 
-    fn verify((): &(), _: &[u8]) -> Result<VerifiedTx<()>, TxError> {
-        Err(TxError::new("NO_TRANSACTIONS", "the chain has none"))
+    fn verify(_: &BareRules, raw: &[u8]) -> VerifyResult<()> {
+        match raw {
+            [GOOD, sender, nonce, claims @ ..] => Ok(VerifiedTx {
+                id: Hash::of("bare tx", &[raw]),
+                raw: raw.to_vec(),
+                sender: [*sender; 32],
+                nonce: (*nonce).into(),
+                priority: 1,
+                last_valid_height: u64::MAX,
+                claims: claims.iter().map(|claim| [*claim; 32]).collect(),
+                inner: (),
+            }),
+            _ => Err(TxError::new("BAD", "a bad transaction")),
+        }
+    }
+
+    fn verify_all(rules: &BareRules, raws: &[&[u8]]) -> Vec<VerifyResult<()>> {
+        let mut batches = rules.batches.lock().expect("no test panics here");
+        batches.push(raws.len());
+        drop(batches);
+        drop(rules.close());
+        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
     }
 
     fn check(&self, _: &VerifiedTx<()>) -> Result<Admission, TxError> {
-        Err(TxError::new("NO_TRANSACTIONS", "the chain has none"))
+        Ok(Admission { account_nonce: 0 })
+    }
+
+    fn check_claims(
+        &self,
+        store: &dyn ReadStore,
+        tx: &VerifiedTx<()>,
+    ) -> Result<Result<(), TxError>, StoreError> {
+        for claim in &tx.claims {
+            if store.get(FAMILY, &[USED, claim].concat())?.is_some() {
+                return Ok(Err(TxError::new("USED", "used up by a block")));
+            }
+        }
+        Ok(Ok(()))
     }
 
     fn propose(
         &self,
         _: &dyn ReadStore,
         block: &BlockContext,
-        _: &[Arc<VerifiedTx<()>>],
+        candidates: &[Arc<VerifiedTx<()>>],
         _: &[Attestation],
     ) -> Result<Proposed<Self::Pending>, StoreError> {
         Ok(Proposed {
-            included: Vec::new(),
+            included: (0..candidates.len()).collect(),
             rejected: Vec::new(),
             attestations: 0,
-            executed: self.run(block),
+            executed: self.run(block, candidates),
         })
     }
 
@@ -209,11 +298,11 @@ impl<P: Plan> Application for Bare<P> {
         &self,
         _: &dyn ReadStore,
         block: &BlockContext,
-        _: &[Arc<VerifiedTx<()>>],
+        txs: &[Arc<VerifiedTx<()>>],
         _: &[Attestation],
     ) -> Result<Result<Executed<Self::Pending>, InvalidBlock>, StoreError> {
         assert_eq!(block.height, self.height + 1);
-        Ok(Ok(self.run(block)))
+        Ok(Ok(self.run(block, txs)))
     }
 
     fn apply(&mut self, (sent, validators): Self::Pending) {
@@ -285,6 +374,8 @@ pub struct TestHost {
     marks: SignMarks,
     /// Everything that was signed, in order.
     pub signed: Vec<SignRequest>,
+    /// The next block does not reach the disk.
+    pub dies_at_commit: bool,
 }
 
 impl TestHost {
@@ -300,6 +391,7 @@ impl TestHost {
             domain,
             marks: SignMarks::new(),
             signed: Vec::new(),
+            dies_at_commit: false,
         }
     }
 }
@@ -345,6 +437,9 @@ impl Signer for TestHost {
 
 impl Host for TestHost {
     fn commit(&mut self, batch: CommitBatch) -> Result<(), StoreError> {
+        if self.dies_at_commit {
+            return Err(StoreError::Unreachable("it has died".into()));
+        }
         self.store.apply(&batch.writes);
         Ok(())
     }

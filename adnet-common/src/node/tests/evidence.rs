@@ -70,7 +70,7 @@ fn block(machine: &Tested, evidence: &[Equivocation]) -> Block {
 
 fn code(machine: &Tested, evidence: &[Equivocation]) -> &'static str {
     let block = block(machine, evidence);
-    let checked = machine.node.execute(&block, &machine.host);
+    let checked = machine.node.execute(&block, &[], &machine.host);
     match checked.expect("memory does not fail") {
         Ok(_) => "valid",
         // Good evidence changes the set, which this header does not say: the next check.
@@ -132,7 +132,7 @@ fn bad_evidence_is_refused() {
     let mut garbage = block(&machine, &[]);
     garbage.body.evidence = vec![vec![7; 20]];
     garbage.header.body_root = garbage.body.root();
-    let refused = machine.node.execute(&garbage, &machine.host);
+    let refused = machine.node.execute(&garbage, &[], &machine.host);
     let refused = refused.expect("memory does not fail").err();
     assert_eq!(refused.expect("no evidence at all").code, "BAD_EVIDENCE");
 }

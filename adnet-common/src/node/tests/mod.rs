@@ -1,6 +1,7 @@
-//! Tests of what a node does whatever its chain: on a chain without transactions.
+//! Tests of what a node does whatever its chain: on a chain that is simple.
 
-pub(super) mod bare;
+pub(crate) mod bare;
 mod changes;
 mod evidence;
 mod resume;
+mod verification;

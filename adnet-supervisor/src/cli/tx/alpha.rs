@@ -5,9 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use adnet_alpha::tx::{
-    Function, MintOrder, Payload, Terms, Transaction, approve, assemble_mint, sign_burn, sign_lock,
-    sign_transfer,
+use adnet_alpha::{
+    tx::{
+        FeeSchedule, Function, MintOrder, Payload, Terms, Transaction, approve, assemble_mint,
+        sign_burn, sign_lock, sign_transfer,
+    },
+    wallet::{Memo, PrivateMint, add_approval},
 };
 use adnet_common::{
     genesis::Genesis,
@@ -18,12 +21,15 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{
-    Network, SendArgs,
+use super::{Network, SendArgs};
+use crate::cli::{
+    UsageError,
     amount::{Units, in_ax},
     api_client::{ApiClient, number, wait_for},
+    payee::Payee,
+    signer_key,
+    spinner::Spinner,
 };
-use crate::cli::signer_key;
 
 /// Transfer, lock, burn or mint AX on Alpha
 #[derive(Debug, Args)]
@@ -88,15 +94,19 @@ enum Action {
     #[command(after_help = "Example:
   adnet tx alpha mint --governor dev-governor-0 --governor dev-governor-1 \\
       --to $(adnet keys show dev-0) --amount 1000 --order 1 --reason 'first mint'
+  adnet tx alpha mint --governor dev-governor-0 --governor dev-governor-1 \\
+      --to axz1... --amount 1000 --order 2
+
+Of a mint to a shielded address the amount is public and the recipient is not.
 
 --nonce is not used: the order number takes its place.")]
     Mint {
         /// The name of a governor's key; as many times as the network's threshold asks for
         #[arg(long = "governor", value_name = "KEY", required = true)]
         governors: Vec<String>,
-        /// Who gets the AX
-        #[arg(long, value_name = "ax1...")]
-        to: AlphaAddress,
+        /// Who gets the AX: a public account, or a shielded address that nobody sees
+        #[arg(long, value_name = "ax1...|axz1...")]
+        to: Payee,
         /// AX to issue, with up to 4 decimals; the fee comes out of it
         #[arg(long, value_name = "AX")]
         amount: Units,
@@ -106,6 +116,10 @@ enum Action {
         /// The reason, whose hash goes into the order
         #[arg(long, default_value = "")]
         reason: String,
+        /// The name of the operator's key that signs the request, where the node takes mint orders from
+        /// its operators only
+        #[arg(long, value_name = "KEY")]
+        sign_with: Option<String>,
         #[command(flatten)]
         terms: TermsArgs,
         #[command(flatten)]
@@ -138,10 +152,12 @@ enum Build {
     Lock(EvmAddress, Units),
     Burn(Units),
     Mint(MintOrder),
+    PrivateMint(PrivateMint),
 }
 
 impl AlphaTx {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut operator = None;
         let (draft, terms, send) = match self.action {
             Action::Transfer {
                 from,
@@ -190,19 +206,34 @@ impl AlphaTx {
                 amount,
                 order,
                 reason,
+                sign_with,
                 terms,
                 send,
             } => {
-                let order = MintOrder {
-                    order_nonce: order,
-                    recipient: to.0,
-                    amount_units: amount.0,
-                    reason_hash: Hash::of("adnet/mint-reason/v1", &[reason.as_bytes()]),
+                operator = sign_with;
+                let reason_hash = Hash::of("adnet/mint-reason/v1", &[reason.as_bytes()]);
+                let build = match to {
+                    Payee::Public(address) => Build::Mint(MintOrder {
+                        order_nonce: order,
+                        recipient: address.0,
+                        amount_units: amount.0,
+                        reason_hash,
+                    }),
+                    Payee::Shielded(recipient) => Build::PrivateMint(PrivateMint {
+                        // Genesis and expiry are known once the network is.
+                        genesis: Hash::ZERO,
+                        order_nonce: order,
+                        recipient,
+                        amount_units: amount.0,
+                        reason_hash,
+                        memo: Memo::none(),
+                        expiry_height: 0,
+                    }),
                 };
                 (
                     Draft {
                         signers: governors,
-                        build: Build::Mint(order),
+                        build,
                     },
                     terms,
                     send,
@@ -216,7 +247,11 @@ impl AlphaTx {
             writeln!(io::stdout(), "{}", hex::encode(tx.encode()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        broadcast(&client, &tx, &send)
+        let operator = operator.map(|name| {
+            let data_dir = &network.loaded.config.node.data_dir;
+            signer_key::find(data_dir, &name, KeyKind::Alpha)
+        });
+        broadcast(&client, &tx, operator.transpose()?.as_ref(), &send)
     }
 }
 
@@ -246,6 +281,19 @@ impl Draft {
             }
             terms
         };
+        if let Build::PrivateMint(order) = self.build {
+            if terms_args.fee.is_some() {
+                let why =
+                    "a mint to a shielded address pays exactly the least fee: leave --fee out";
+                return Err(UsageError(why.to_owned()).into());
+            }
+            let order = PrivateMint {
+                genesis: network.genesis.hash(),
+                expiry_height,
+                ..order
+            };
+            return private_mint(&order, &network.genesis, &keys);
+        }
         if let Build::Mint(order) = self.build {
             let function = Function::Mint(order);
             let payload: Payload = terms(&function, keys.len()).payload(function);
@@ -269,11 +317,31 @@ impl Draft {
             Build::Transfer(to, amount) => sign_transfer(first, terms, nonce, *to, amount.0),
             Build::Lock(to, amount) => sign_lock(first, terms, nonce, *to, amount.0),
             Build::Burn(amount) => sign_burn(first, terms, nonce, amount.0),
-            Build::Mint(_) => unreachable!("a mint was signed above, by its governors"),
+            Build::Mint(_) | Build::PrivateMint(_) => {
+                unreachable!("a mint was signed above, by its governors")
+            }
         };
         let terms = terms(&build(&blank)?.payload.function, 0);
         Ok(build(&terms)?)
     }
+}
+
+/// Proves a mint to a note, and lets the governors sign it.
+fn private_mint(
+    order: &PrivateMint,
+    genesis: &Genesis,
+    governors: &[SecretKey],
+) -> anyhow::Result<Transaction> {
+    let fees = FeeSchedule::of(&genesis.alpha);
+    let mut tx = {
+        let _spinner = Spinner::new("Proving, about 7 s of work");
+        order.propose(&fees, governors.len(), &mut |_| {})?
+    };
+    for governor in governors {
+        let approval = approve(governor, &tx.payload)?;
+        tx = add_approval(tx, approval).expect("a proposed mint takes signatures of governors");
+    }
+    Ok(tx)
 }
 
 fn default_expiry(genesis: &Genesis, client: &ApiClient) -> anyhow::Result<u64> {
@@ -295,9 +363,20 @@ fn next_nonce(client: &ApiClient, key: &SecretKey) -> anyhow::Result<u64> {
     )
 }
 
-fn broadcast(client: &ApiClient, tx: &Transaction, send: &SendArgs) -> anyhow::Result<ExitCode> {
-    let raw = hex::encode(tx.encode());
-    client.post("/v1/transaction/broadcast", &json!({ "raw": raw }))?;
+fn broadcast(
+    client: &ApiClient,
+    tx: &Transaction,
+    operator: Option<&SecretKey>,
+    send: &SendArgs,
+) -> anyhow::Result<ExitCode> {
+    let (path, body) = (
+        "/v1/transaction/broadcast",
+        json!({ "raw": hex::encode(tx.encode()) }),
+    );
+    match operator {
+        Some(key) => client.post_signed(path, &body, key)?,
+        None => client.post(path, &body)?,
+    };
     let id = tx.id();
     writeln!(io::stdout(), "{id}")?;
     let fee = in_ax(tx.payload.fee_units);

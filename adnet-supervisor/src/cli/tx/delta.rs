@@ -21,12 +21,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    Network, SendArgs,
+use super::{Network, SendArgs};
+use crate::cli::{
+    UsageError,
     amount::{Units, Wei},
     api_client::{ApiClient, quantity, wait_for},
+    signer_key,
 };
-use crate::cli::{UsageError, signer_key};
 
 /// Transfer sAX, deploy and call contracts, and unlock AX, on Delta
 #[derive(Debug, Args)]

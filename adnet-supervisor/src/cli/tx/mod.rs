@@ -4,8 +4,6 @@
 //! network (fees, chain id) come from its genesis file, nonce and height from the API.
 
 mod alpha;
-mod amount;
-mod api_client;
 mod delta;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -13,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use adnet_common::{config::Loaded, genesis::Genesis};
 use clap::{Args, Subcommand};
 
-use super::settings::SettingsArgs;
+use super::{api_client::url_of, settings::SettingsArgs};
 
 /// Sign a transaction and send it
 #[derive(Debug, Args)]
@@ -103,22 +101,11 @@ impl SendArgs {
     fn url(&self, listen: SocketAddr) -> String {
         match &self.api {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", reachable(listen)),
+            None => url_of(listen),
         }
     }
 
     fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
-}
-
-/// A listener on all addresses is reached on loopback.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
-    if listen.ip().is_unspecified() {
-        match listen {
-            SocketAddr::V4(_) => listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
-            SocketAddr::V6(_) => listen.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
-        }
-    }
-    listen
 }

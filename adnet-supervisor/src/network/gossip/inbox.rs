@@ -22,8 +22,8 @@ const fn waiting_max(topic: Topic) -> (usize, usize) {
 }
 /// Bytes that wait at most.
 const WAITING_BYTES_MAX: usize = 8 << 20;
-/// Under judgement at most. Some milliseconds of a worker's time.
-const JUDGED_MAX: usize = 64;
+/// Under judgement at most: what the worker verifies together, and what gathers meanwhile.
+const JUDGED_MAX: usize = 128;
 const JUDGED_BYTES_MAX: usize = 2 << 20;
 /// The router keeps a message for five heartbeats of one second.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -119,6 +119,10 @@ impl<A: Application> Node<A> {
         fresh.snapshot_sync = None;
         std::mem::swap(&mut fresh.sync.peers, &mut self.sync.peers);
         fresh.sync.figures = self.sync.figures;
+        // Verdicts are still due, and whoever verifies looks into the same memory.
+        std::mem::swap(&mut fresh.verified, &mut self.verified);
+        std::mem::swap(&mut fresh.verifying, &mut self.verifying);
+        fresh.verifying.forget_blocks();
         *self = fresh;
         outputs.push(Output::Committed {
             snapshot: self.snapshot(),

@@ -1,19 +1,39 @@
-//! The two ways to ask a node: the REST envelope of both APIs, and Delta's JSON-RPC.
+//! The ways to ask a node: the REST envelope of both APIs, streamed bodies, and Delta's JSON-RPC.
 //!
 //! Answers are bounded in size and time; an answer that is not what was promised is an error that
-//! names the URL.
+//! names the URL. Callers that act on why there is none find [`Refused`] and [`Unreachable`] in the
+//! error.
 
 use std::{
+    io::Read,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use adnet_common::{api::sign_request, keys::SecretKey};
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a streamed body may pause; as a whole it takes as long as it takes.
+const STREAM_READ_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The API said no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused: {message} ({code})")]
+pub(super) struct Refused {
+    /// Of the API's envelope: stable, in capitals.
+    pub code: String,
+    pub message: String,
+}
+
+/// Nobody answers at the URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} does not answer; is the node running there? (`adnet status`)")]
+pub(super) struct Unreachable(String);
 
 /// A client of one chain's API.
 pub(super) struct ApiClient {
@@ -56,9 +76,60 @@ impl ApiClient {
             .ok_or_else(|| anyhow!("{}{path} does not exist", self.url))
     }
 
+    /// The body of a GET that is streamed in a format of its own, and one header of the answer.
+    pub fn stream(
+        &self,
+        path: &str,
+        header: &str,
+    ) -> anyhow::Result<(impl Read + use<>, Option<String>)> {
+        let url = format!("{}{path}", self.url);
+        let request = self.agent.get(&url).config();
+        let request = request
+            .timeout_global(None)
+            .timeout_connect(Some(REQUEST_TIMEOUT))
+            .timeout_per_read(Some(STREAM_READ_TIMEOUT))
+            .build();
+        let mut response = request.call().with_context(|| self.unreachable())?;
+        if !response.status().is_success() {
+            data_of(read_json(&mut response, &url)?)?;
+            bail!("{url} answered {}", response.status());
+        }
+        let header = response.headers().get(header);
+        let header = header
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let body = response.into_body();
+        Ok((body.into_with_config().limit(u64::MAX).reader(), header))
+    }
+
     /// The `data` of a POST.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         data_of(self.post_json(path, body)?)
+    }
+
+    /// The `data` of a POST that an operator signs (RFC 9421).
+    pub fn post_signed(
+        &self,
+        path: &str,
+        body: &Value,
+        operator: &SecretKey,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let body = serde_json::to_vec(body)?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let nonce = format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?);
+        let fields = sign_request(operator, &url, &body, i64::try_from(now_s)?, &nonce)?;
+        let mut request = self
+            .agent
+            .post(&url)
+            .header("content-type", "application/json");
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        let mut response = request
+            .send(&body[..])
+            .with_context(|| self.unreachable())?;
+        data_of(read_json(&mut response, &url)?)
     }
 
     /// The result of a JSON-RPC call.
@@ -79,11 +150,8 @@ impl ApiClient {
         read_json(&mut response, &url)
     }
 
-    fn unreachable(&self) -> String {
-        format!(
-            "{} does not answer; is the node running there? (`adnet status`)",
-            self.url
-        )
+    fn unreachable(&self) -> Unreachable {
+        Unreachable(self.url.clone())
     }
 }
 
@@ -103,10 +171,22 @@ fn data_of(mut answer: Value) -> anyhow::Result<Value> {
         Some(true) => Ok(answer["data"].take()),
         Some(false) => {
             let text = |key: &str| answer["error"][key].as_str().unwrap_or("?").to_owned();
-            bail!("refused: {} ({})", text("message"), text("code"))
+            let (code, message) = (text("code"), text("message"));
+            Err(Refused { code, message }.into())
         }
         None => bail!("the answer is not one of an adnet API"),
     }
+}
+
+/// The URL of a listener; one on all addresses is reached on loopback.
+pub(super) fn url_of(mut listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        match listen {
+            SocketAddr::V4(_) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+            SocketAddr::V6(_) => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        }
+    }
+    format!("http://{listen}")
 }
 
 /// A whole number in an answer.

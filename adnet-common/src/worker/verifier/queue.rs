@@ -1,0 +1,407 @@
+//! What waits to be verified, in which order it is taken, and who hears of it.
+//!
+//! Blocks of consensus go before everything else. Below them, the chain's blocks that are fetched, its
+//! gossiped transactions and the transactions of clients take turns, so that none of them starves
+//! another. Within each, jobs take turns transaction by transaction: a block full of worthless
+//! transactions doubles the wait for another one, and no more.
+//!
+//! The same bytes are verified once, whoever asks for them and however often; what waits in a lane that
+//! is served later moves forward with whoever is in more of a hurry. What nobody waits for any more, a
+//! client that has gone away or a block that is known not to be valid, is not verified.
+//!
+//! Pure: no clock, no thread. Bounds: clients in number and bytes; jobs are bounded by the chain's
+//! thread, which hands them out (`node/verifying.rs`).
+
+use crate::application::TxError;
+use crate::hash::Hash;
+use crate::node::{Checked, Urgency, VerifyJob};
+use std::collections::{BTreeMap, VecDeque};
+use tokio::sync::oneshot;
+
+/// Transactions of clients that wait, with those being verified.
+const CLIENTS_MAX: usize = 1_024;
+const CLIENT_BYTES_MAX: usize = 32 << 20;
+/// Verified together: a block waits for the end of a batch at most, and larger batches are hardly
+/// cheaper per transaction.
+const BATCH_TXS_MAX: usize = 64;
+const BATCH_OF_BLOCKS_TXS_MAX: usize = 256;
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Who waits for a transaction.
+enum Asker<T> {
+    /// A job, and the place in it.
+    Job(u64, usize),
+    Client(oneshot::Sender<Checked<T>>),
+}
+
+/// The rows of the waiting. The number is the place among the lanes.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Consensus,
+    Sync,
+    Gossip,
+    Clients,
+}
+
+const LANES: usize = 4;
+/// Those that take turns.
+const IN_TURN: [Lane; 3] = [Lane::Sync, Lane::Gossip, Lane::Clients];
+
+struct Entry<T> {
+    /// Empty while it is being verified.
+    raw: Vec<u8>,
+    bytes: usize,
+    lane: Lane,
+    is_running: bool,
+    askers: Vec<Asker<T>>,
+}
+
+/// A job as far as it is known.
+struct Job<T> {
+    checked: Vec<Option<Checked<T>>>,
+    /// Results from the first on without a gap.
+    known: usize,
+}
+
+/// An answer to a job.
+pub struct Answer<T> {
+    pub job: u64,
+    pub checked: Vec<Checked<T>>,
+}
+
+/// Transactions to be verified together, by what they are found by.
+pub type Batch = Vec<(Hash, Vec<u8>)>;
+
+/// See the module.
+pub struct Queue<T> {
+    entries: BTreeMap<Hash, Entry<T>>,
+    /// Rows of each lane; a row is a job's, and its turn comes again when the others had theirs. A
+    /// transaction that has moved to another lane stays named in its old row.
+    lanes: [VecDeque<VecDeque<Hash>>; LANES],
+    turn: usize,
+    jobs: BTreeMap<u64, Job<T>>,
+    clients: usize,
+    client_bytes: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            lanes: Default::default(),
+            turn: 0,
+            jobs: BTreeMap::new(),
+            clients: 0,
+            client_bytes: 0,
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Takes in a job, with what its transactions are found by.
+    pub fn add_job(&mut self, job: VerifyJob, keys: Vec<Hash>) {
+        let lane = match job.urgency {
+            Urgency::Consensus => Lane::Consensus,
+            Urgency::Sync => Lane::Sync,
+            Urgency::Gossip => Lane::Gossip,
+        };
+        let mut row = VecDeque::with_capacity(keys.len());
+        let checked = keys.iter().map(|_| None).collect();
+        self.jobs.insert(job.id, Job { checked, known: 0 });
+        for (place, (key, raw)) in keys.into_iter().zip(job.txs).enumerate() {
+            self.ask(key, raw, lane, Asker::Job(job.id, place), &mut row);
+        }
+        self.lanes[lane as usize].push_back(row);
+    }
+
+    /// Takes in a client's transaction, if there is room.
+    pub fn add_client(
+        &mut self,
+        key: Hash,
+        raw: Vec<u8>,
+        reply: oneshot::Sender<Checked<T>>,
+    ) -> bool {
+        if self.clients >= CLIENTS_MAX || self.client_bytes + raw.len() > CLIENT_BYTES_MAX {
+            return false;
+        }
+        self.clients += 1;
+        self.client_bytes += raw.len();
+        let (lane, mut row) = (Lane::Clients, VecDeque::new());
+        self.ask(key, raw, lane, Asker::Client(reply), &mut row);
+        self.lanes[lane as usize].push_back(row);
+        true
+    }
+
+    fn ask(
+        &mut self,
+        key: Hash,
+        raw: Vec<u8>,
+        lane: Lane,
+        asker: Asker<T>,
+        row: &mut VecDeque<Hash>,
+    ) {
+        let is_new = !self.entries.contains_key(&key);
+        let entry = self.entries.entry(key).or_insert_with(|| Entry {
+            bytes: raw.len(),
+            raw,
+            lane,
+            is_running: false,
+            askers: Vec::new(),
+        });
+        entry.askers.push(asker);
+        if is_new || (lane < entry.lane && !entry.is_running) {
+            entry.lane = lane;
+            row.push_back(key);
+        }
+    }
+
+    /// Transactions that wait to be verified.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes what is to be verified next, or nothing if nothing waits.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        while batch.len() < BATCH_OF_BLOCKS_TXS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some((key, raw)) = self.take(Lane::Consensus) else {
+                break;
+            };
+            bytes += raw.len();
+            batch.push((key, raw));
+        }
+        let mut in_vain = 0;
+        // A batch for a block is for blocks alone: votes wait for it.
+        let is_for_blocks = !batch.is_empty();
+        while !is_for_blocks && batch.len() < BATCH_TXS_MAX && bytes < BATCH_BYTES_MAX {
+            let lane = IN_TURN[self.turn % IN_TURN.len()];
+            self.turn = self.turn.wrapping_add(1);
+            match self.take(lane) {
+                Some((key, raw)) => {
+                    in_vain = 0;
+                    bytes += raw.len();
+                    batch.push((key, raw));
+                }
+                None => in_vain += 1,
+            }
+            if in_vain == IN_TURN.len() {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// The next transaction of a lane that somebody still waits for.
+    fn take(&mut self, lane: Lane) -> Option<(Hash, Vec<u8>)> {
+        loop {
+            let mut row = self.lanes[lane as usize].pop_front()?;
+            let Some(key) = row.pop_front() else {
+                continue;
+            };
+            if !row.is_empty() {
+                self.lanes[lane as usize].push_back(row);
+            }
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue; // it was verified by way of another lane
+            };
+            if entry.lane != lane || entry.is_running {
+                continue;
+            }
+            let jobs = &self.jobs;
+            let is_awaited = entry.askers.iter().any(|asker| match asker {
+                Asker::Job(id, _) => jobs.contains_key(id),
+                Asker::Client(reply) => !reply.is_closed(),
+            });
+            if !is_awaited {
+                let entry = self.entries.remove(&key).expect("seen above");
+                self.leave(&entry);
+                continue;
+            }
+            entry.is_running = true;
+            return Some((key, std::mem::take(&mut entry.raw)));
+        }
+    }
+
+    /// The clients among those who asked for this wait no longer.
+    fn leave(&mut self, entry: &Entry<T>) {
+        let is_client = |asker: &&Asker<T>| matches!(asker, Asker::Client(_));
+        let clients = entry.askers.iter().filter(is_client).count();
+        self.clients -= clients;
+        self.client_bytes -= clients * entry.bytes;
+    }
+
+    /// Takes in what came of a transaction of a batch: tells clients, and returns the jobs that this
+    /// has answered.
+    pub fn finish(&mut self, key: &Hash, checked: Checked<T>) -> Vec<Answer<T>> {
+        let entry = self.entries.remove(key);
+        let entry = entry.expect("it waits until it is finished");
+        self.leave(&entry);
+        let mut answers = Vec::new();
+        for asker in entry.askers {
+            match asker {
+                // One that has gone away does not hear it.
+                Asker::Client(reply) => drop(reply.send(copy(&checked))),
+                Asker::Job(id, place) => answers.extend(self.note(id, place, copy(&checked))),
+            }
+        }
+        answers
+    }
+
+    /// Notes one result of a job, which may be its last, or the first that is not valid.
+    fn note(&mut self, id: u64, place: usize, checked: Checked<T>) -> Option<Answer<T>> {
+        let job = self.jobs.get_mut(&id)?;
+        job.checked[place] = Some(checked);
+        let mut is_over = false;
+        while !is_over && let Some(Some(checked)) = job.checked.get(job.known) {
+            job.known += 1;
+            is_over = checked.is_err();
+        }
+        if !is_over && job.known < job.checked.len() {
+            return None;
+        }
+        let job = self.jobs.remove(&id).expect("seen above");
+        let known = job.checked.into_iter().take(job.known);
+        Some(Answer {
+            job: id,
+            checked: known.map(|c| c.expect("known without a gap")).collect(),
+        })
+    }
+}
+
+fn copy<T>(checked: &Checked<T>) -> Checked<T> {
+    checked.as_ref().map(Clone::clone).map_err(TxError::clone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::VerifiedTx;
+    use std::sync::Arc;
+
+    fn key(name: u8) -> Hash {
+        Hash([name; 32])
+    }
+
+    fn job(id: u64, urgency: Urgency, names: &[u8]) -> (VerifyJob, Vec<Hash>) {
+        let txs = names.iter().map(|name| vec![*name; 100]).collect();
+        let keys = names.iter().map(|name| key(*name)).collect();
+        (VerifyJob { id, urgency, txs }, keys)
+    }
+
+    fn queue(jobs: &[(u64, Urgency, &[u8])]) -> Queue<()> {
+        let mut queue = Queue::default();
+        for (id, urgency, names) in jobs {
+            let (job, keys) = job(*id, *urgency, names);
+            queue.add_job(job, keys);
+        }
+        queue
+    }
+
+    fn names(batch: &Option<Batch>) -> Vec<u8> {
+        let batch = batch.iter().flatten();
+        batch
+            .map(|(key, raw)| {
+                assert!(raw.len() == 100 && raw[0] == key.0[0]);
+                key.0[0]
+            })
+            .collect()
+    }
+
+    fn good(name: u8) -> Checked<()> {
+        Ok(Arc::new(VerifiedTx {
+            id: key(name),
+            raw: vec![name],
+            sender: [0; 32],
+            nonce: 0,
+            priority: 0,
+            last_valid_height: 0,
+            claims: Vec::new(),
+            inner: (),
+        }))
+    }
+
+    fn bad() -> Checked<()> {
+        Err(TxError::new("BAD", "bad"))
+    }
+
+    #[test]
+    fn blocks_of_consensus_go_first_and_the_rest_takes_turns() {
+        let mut queue = queue(&[
+            (1, Urgency::Gossip, &[1]),
+            (2, Urgency::Gossip, &[2]),
+            (3, Urgency::Sync, &[11, 12, 13]),
+            (4, Urgency::Consensus, &[21, 22, 23]),
+            (5, Urgency::Consensus, &[31, 32]),
+        ]);
+        let (reply, _client) = oneshot::channel();
+        assert!(queue.add_client(key(41), vec![41; 100], reply));
+        assert_eq!(names(&queue.next_batch()), [21, 31, 22, 32, 23]);
+        assert_eq!(names(&queue.next_batch()), [11, 1, 41, 12, 2, 13]);
+        assert!(queue.next_batch().is_none());
+    }
+
+    #[test]
+    fn the_same_bytes_are_verified_once_and_hurry_with_the_most_urgent() {
+        let mut queue = queue(&[(1, Urgency::Gossip, &[1]), (2, Urgency::Gossip, &[2])]);
+        let (reply, mut client) = oneshot::channel();
+        assert!(queue.add_client(key(1), vec![1; 100], reply));
+        let (job_3, keys) = job(3, Urgency::Consensus, &[1, 1, 7]);
+        queue.add_job(job_3, keys);
+        assert_eq!(names(&queue.next_batch()), [1, 7]);
+        // While it is being verified, more may ask.
+        let (job_4, keys) = job(4, Urgency::Consensus, &[1]);
+        queue.add_job(job_4, keys);
+        assert_eq!(names(&queue.next_batch()), [2]);
+        let answered: Vec<u64> = queue
+            .finish(&key(1), good(1))
+            .iter()
+            .map(|a| a.job)
+            .collect();
+        assert_eq!(answered, [1, 4]);
+        assert!(client.try_recv().expect("it was told").is_ok());
+        let last = queue.finish(&key(7), good(7));
+        assert_eq!((last[0].job, last[0].checked.len()), (3, 3));
+        assert_eq!(queue.finish(&key(2), good(2)).len(), 1);
+        assert_eq!((queue.len(), queue.clients, queue.client_bytes), (0, 0, 0));
+        assert!(queue.next_batch().is_none());
+    }
+
+    #[test]
+    fn the_first_that_is_not_valid_ends_a_job() {
+        let many: Vec<u8> = (0..=255).collect();
+        let mut queue = queue(&[(1, Urgency::Sync, &many)]);
+        let batch = names(&queue.next_batch());
+        assert_eq!(batch.len(), BATCH_TXS_MAX);
+        let mut answers = Vec::new();
+        for name in batch {
+            let checked = if name == 5 { bad() } else { good(name) };
+            answers.extend(queue.finish(&key(name), checked));
+        }
+        let [answer] = &answers[..] else {
+            panic!("one answer")
+        };
+        assert_eq!(answer.checked.len(), 6);
+        assert!(answer.checked[5].is_err() && answer.checked[..5].iter().all(Result::is_ok));
+        assert!(queue.next_batch().is_none(), "nobody waits for the rest");
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn clients_have_a_bound_and_those_that_go_away_cost_nothing() {
+        let mut queue = Queue::<()>::default();
+        let mut clients = Vec::new();
+        let name = |n: usize| Hash::of("test", &[&n.to_be_bytes()]);
+        for n in 0..CLIENTS_MAX {
+            let (reply, client) = oneshot::channel();
+            assert!(queue.add_client(name(n), vec![0; 100], reply));
+            clients.push(client);
+        }
+        let (reply, client) = oneshot::channel();
+        assert!(!queue.add_client(name(CLIENTS_MAX), vec![0; 100], reply));
+        drop((clients, client));
+        assert!(queue.next_batch().is_none());
+        assert_eq!((queue.len(), queue.clients, queue.client_bytes), (0, 0, 0));
+        let (reply, _client) = oneshot::channel();
+        assert!(!queue.add_client(name(0), vec![0; CLIENT_BYTES_MAX + 1], reply));
+    }
+}

@@ -1,0 +1,386 @@
+//! From what is wanted to a final transaction: plan, prove, remember, send, wait.
+//!
+//! A transaction is on the disk before its first byte goes to a node. So whatever kills this process,
+//! and whenever, the next command knows of it: its notes are not spent a second time, and it is handed
+//! over again until it is in a block or its time is over. What the node refuses because it came too
+//! late is planned and proved once more.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use adnet_alpha::wallet::{
+    Built, Conditions, Intent, Phase, Plan, PlanError, Source, Status,
+    keys::{SpendingKeys, ViewingKeys},
+    prepare_proving,
+    select::SelectError,
+};
+use adnet_common::hash::Hash;
+use anyhow::{anyhow, bail};
+
+use super::{
+    node::{Answer, NetworkFacts, NodeClient},
+    options::{NodeArgs, SendArgs, WalletArgs},
+    output::{Fields, Report},
+    session::Session,
+    sync::sync_with,
+};
+use crate::cli::{
+    amount::{Units, in_ax},
+    spinner::Spinner,
+};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Refusals that say that the transaction came too late: another one of the same kind would be taken.
+const TOO_LATE: [&str; 2] = ["ANCHOR_UNKNOWN", "EXPIRED"];
+
+/// A transaction that a person asks for.
+pub(super) struct Transaction {
+    /// The command, for messages.
+    pub verb: &'static str,
+    pub wallet: WalletArgs,
+    pub node: NodeArgs,
+    pub send: SendArgs,
+}
+
+/// Everything that is at hand while it is made.
+struct Workshop<'a> {
+    session: Session,
+    node: NodeClient,
+    facts: NetworkFacts,
+    keys: SpendingKeys,
+    order: &'a Transaction,
+    deadline: Instant,
+}
+
+/// How sending has ended.
+enum Sent {
+    /// In a block of this height.
+    Final(u64),
+    /// With the node, and nobody waits.
+    Accepted,
+    /// It will never be in a block; the reason in words.
+    TooLate(String),
+}
+
+impl Transaction {
+    pub fn execute(
+        self,
+        intent: impl FnOnce(&ViewingKeys) -> anyhow::Result<Intent>,
+    ) -> anyhow::Result<ExitCode> {
+        let session = Session::open(&self.wallet)?;
+        let intent = intent(session.keys())?;
+        if session.is_watching_only() {
+            bail!("this wallet sees everything and cannot spend: its words are elsewhere");
+        }
+        let keys = session.unlock(self.wallet.passphrase.existing()?)?;
+        let node = self.node.client()?;
+        let facts = node.network()?;
+        if !matches!(
+            (intent.source(), &intent),
+            (
+                Source::Account,
+                Intent::TransferPublic { .. } | Intent::Lock { .. } | Intent::Burn { .. }
+            )
+        ) {
+            // It takes seconds, in which the chain is read.
+            thread::spawn(prepare_proving);
+        }
+        let mut workshop = Workshop {
+            session,
+            node,
+            facts,
+            keys,
+            deadline: Instant::now() + self.send.timeout(),
+            order: &self,
+        };
+        let (built, height) = workshop.make(&intent)?;
+        workshop.report(&built, height)
+    }
+}
+
+impl Workshop<'_> {
+    /// Makes it and sends it; a second time if the first came too late.
+    fn make(&mut self, intent: &Intent) -> anyhow::Result<(Built, Option<u64>)> {
+        let mut replaces = None;
+        loop {
+            let plan = self.plan(intent, replaces)?;
+            let built = self.build(&plan)?;
+            match self.send(&built)? {
+                Sent::Final(height) => {
+                    self.sync()?;
+                    return Ok((built, Some(height)));
+                }
+                Sent::Accepted => return Ok((built, None)),
+                Sent::TooLate(why) if replaces.is_none() => {
+                    eprintln!("adnet: {} came too late ({why}); it is made anew", built.id);
+                    replaces = Some(built.id);
+                }
+                Sent::TooLate(why) => bail!("{} came too late twice: {why}", built.id),
+            }
+        }
+    }
+
+    fn sync(&mut self) -> anyhow::Result<()> {
+        let no_memos = self.order.node.no_memos;
+        sync_with(&mut self.session, &self.node, &self.facts, no_memos)?;
+        Ok(())
+    }
+
+    /// Which notes pay and what it costs. Waits for notes that are too young, if that is all that is
+    /// missing.
+    fn plan(&mut self, intent: &Intent, replaces: Option<Hash>) -> anyhow::Result<Plan> {
+        let mut waiting = None;
+        loop {
+            self.sync()?;
+            let account = match intent.source() {
+                Source::Pool => None,
+                Source::Account => Some(self.node.account(&self.session.keys().alpha)?),
+            };
+            let conditions = Conditions {
+                fees: self.facts.fees,
+                expiry_window_blocks: self.facts.expiry_window_blocks,
+                account,
+            };
+            let wallet = self.session.wallet(&self.node, &self.facts)?;
+            let tip = wallet.tip().height;
+            // What a node has refused is forgotten; what has expired is still there, and is replaced.
+            let is_known = |id: &Hash| wallet.pending().iter().any(|pending| pending.id == *id);
+            let planned = match replaces.filter(is_known) {
+                Some(id) => wallet.plan_again(&id, &conditions),
+                None => wallet.plan(intent, &conditions),
+            };
+            let error = match planned {
+                Ok(plan) => return self.affordable(plan),
+                Err(error) => error,
+            };
+            if self.order.send.no_wait || Instant::now() >= self.deadline || !may_help(&error) {
+                return Err(self.explained(error, intent));
+            }
+            waiting.get_or_insert_with(|| {
+                Spinner::new("Waiting until the notes are old enough to be spent")
+            });
+            while self.node.tip()? <= tip && Instant::now() < self.deadline {
+                thread::sleep(POLL_INTERVAL);
+            }
+        }
+    }
+
+    fn affordable(&self, plan: Plan) -> anyhow::Result<Plan> {
+        let Units(max_units) = self.order.send.max_fee;
+        if plan.fee_units > max_units {
+            bail!(
+                "the fee would be {} AX, more than --max-fee {}; nothing was sent",
+                in_ax(plan.fee_units),
+                in_ax(max_units)
+            );
+        }
+        Ok(plan)
+    }
+
+    /// Proves, signs, and writes it to the disk.
+    fn build(&mut self, plan: &Plan) -> anyhow::Result<Built> {
+        let spinner = Spinner::new("Preparing");
+        let mut progress = |phase| {
+            spinner.set(match phase {
+                Phase::Key => "Building the key that proofs are made with, about 3 s of work",
+                Phase::Prove => "Proving, about 4 s of work",
+                Phase::Sign => "Signing",
+            });
+        };
+        let wallet = self.session.wallet(&self.node, &self.facts)?;
+        let built = wallet.build(plan, &self.keys, &mut progress)?;
+        wallet.add(&built);
+        self.session.save()?;
+        Ok(built)
+    }
+
+    fn send(&mut self, built: &Built) -> anyhow::Result<Sent> {
+        let (id, raw) = (built.id, built.transaction.encode());
+        let answer = self.node.broadcast(&raw).map_err(|error| {
+            error.context(format!(
+                "{id} is signed and kept; the next command hands it over again"
+            ))
+        })?;
+        if let Answer::Refused(refused) = answer {
+            // A node that is busy or lags may take it later.
+            if matches!(
+                refused.code.as_str(),
+                "MEMPOOL_FULL" | "OVERLOADED" | "UNAVAILABLE" | "TIMEOUT" | "RATE_LIMITED"
+            ) {
+                bail!(
+                    "{} does not take it now: {}; {id} is kept, and the next command hands it over again",
+                    self.node.url(),
+                    refused.message
+                );
+            }
+            let wallet = self.session.wallet(&self.node, &self.facts)?;
+            wallet.drop_pending(&id);
+            self.session.save()?;
+            return match TOO_LATE.contains(&refused.code.as_str()) {
+                true => Ok(Sent::TooLate(refused.message)),
+                false => Err(refused.into()),
+            };
+        }
+        if self.order.send.no_wait {
+            return Ok(Sent::Accepted);
+        }
+        self.wait(built, &raw)
+    }
+
+    /// Waits until it is in a block, and hands it over again if the node forgets it.
+    fn wait(&mut self, built: &Built, raw: &[u8]) -> anyhow::Result<Sent> {
+        let id = built.id;
+        let _spinner = Spinner::new(format!("Waiting for the block with {id}"));
+        loop {
+            // The height first: at the expiry height it may be in the very block that came between.
+            let tip = self.node.tip()?;
+            match self.node.transaction(&id)? {
+                Some(known) => {
+                    if let Some(height) = known.height {
+                        return Ok(Sent::Final(height));
+                    }
+                }
+                None if tip >= built.plan.expiry_height => {
+                    self.sync()?;
+                    let wallet = self.session.wallet(&self.node, &self.facts)?;
+                    let mut pending = wallet.pending().iter();
+                    let expired =
+                        pending.any(|p| p.id == id && wallet.status(p) == Status::Expired);
+                    if expired {
+                        let why = format!("no block up to {tip} took it");
+                        return Ok(Sent::TooLate(why));
+                    }
+                }
+                None => {
+                    self.node.broadcast(raw)?;
+                }
+            }
+            if Instant::now() >= self.deadline {
+                bail!(
+                    "{id} is not in a block after {} s; it may still come, up to block {}: `adnet \
+                     wallet history` tells",
+                    self.order.send.timeout().as_secs(),
+                    built.plan.expiry_height
+                );
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    fn report(&self, built: &Built, height: Option<u64>) -> anyhow::Result<ExitCode> {
+        let plan = &built.plan;
+        let function = built.transaction.payload.function.name();
+        let status = match height {
+            Some(_) => "final",
+            None => "pending",
+        };
+        if self.order.wallet.json {
+            let json = Fields::new()
+                .with("id", built.id)
+                .with("function", function)
+                .with("status", status)
+                .with("height", height)
+                .with_amount("amount", plan.amount_units)
+                .with_amount("fee", plan.fee_units)
+                .with("expiry_height", plan.expiry_height)
+                .into();
+            return Report {
+                json,
+                text: String::new(),
+            }
+            .print(true);
+        }
+        writeln!(io::stdout(), "{}", built.id)?;
+        eprintln!(
+            "{}: {} AX, fee {} AX, accepted by {}",
+            self.order.verb,
+            in_ax(plan.amount_units),
+            in_ax(plan.fee_units),
+            self.node.url()
+        );
+        if let Some(height) = height {
+            eprintln!("final in block {height}");
+        }
+        if matches!(plan.intent, Intent::Lock { .. }) {
+            eprintln!("as much sAX appears on Delta with one of its next blocks");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is missing, in AX, and what to do about it.
+    fn explained(&self, error: PlanError, intent: &Intent) -> anyhow::Error {
+        match error {
+            PlanError::Notes(SelectError::Insufficient {
+                spendable_units,
+                needed_units,
+                waiting_units,
+            }) => {
+                let mut text = format!(
+                    "not enough in the pool: {} AX are needed with the fee, {} AX can be spent now",
+                    in_ax(needed_units),
+                    in_ax(spendable_units)
+                );
+                if waiting_units > 0 {
+                    text += &format!(
+                        "; {} AX more can be when their blocks are a little older or what is pending \
+                         is final",
+                        in_ax(waiting_units)
+                    );
+                }
+                if spendable_units.saturating_add(waiting_units) < needed_units {
+                    text += match intent {
+                        Intent::Lock { .. } | Intent::Burn { .. } => {
+                            "; `adnet wallet shield` brings AX of the public account into the pool, \
+                             and --from public spends from there"
+                        }
+                        _ => {
+                            "; `adnet wallet shield` brings AX of the public account into the pool"
+                        }
+                    };
+                }
+                anyhow!(text)
+            }
+            PlanError::Notes(SelectError::Fragmented { most_units }) => anyhow!(
+                "the pool holds enough, but in too many small notes for one transaction, which moves \
+                 {} AX at most: `adnet wallet consolidate` joins them",
+                in_ax(most_units)
+            ),
+            PlanError::Account {
+                held_units,
+                pending_units,
+                needed_units,
+            } => {
+                let mut text = format!(
+                    "not enough in the public account: {} AX are needed with the fee, it holds {} AX",
+                    in_ax(needed_units),
+                    in_ax(held_units)
+                );
+                if pending_units > 0 {
+                    text += &format!(
+                        ", of which pending transactions take {} AX",
+                        in_ax(pending_units)
+                    );
+                }
+                text += "; `adnet wallet unshield` brings AX out of the pool";
+                anyhow!(text)
+            }
+            other => other.into(),
+        }
+    }
+}
+
+/// Whether the next blocks may bring what is missing.
+fn may_help(error: &PlanError) -> bool {
+    match error {
+        PlanError::Notes(SelectError::Insufficient {
+            spendable_units,
+            needed_units,
+            waiting_units,
+        }) => spendable_units.saturating_add(*waiting_units) >= *needed_units,
+        _ => false,
+    }
+}

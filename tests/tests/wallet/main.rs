@@ -1,0 +1,7 @@
+//! `adnet wallet` as a person uses it: the real binary, a real node, real proofs.
+
+mod mistakes;
+mod newcomer;
+mod person;
+mod proxy;
+mod troubles;
