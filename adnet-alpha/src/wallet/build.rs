@@ -196,7 +196,7 @@ impl Wallet {
     }
 
     /// How the history will show it, from what this wallet knows of it.
-    fn expected(&self, plan: &Plan, transaction: &Transaction) -> HistoryEntry {
+    pub(super) fn expected(&self, plan: &Plan, transaction: &Transaction) -> HistoryEntry {
         let notes = plan
             .spends
             .iter()

@@ -55,11 +55,9 @@ impl Wallet {
                 None => return false,
             },
         };
-        for note in self
-            .notes
-            .values_mut()
-            .filter(|note| note.transaction == id)
-        {
+        // Change has no memo.
+        let notes = self.notes.values_mut();
+        for note in notes.filter(|note| note.transaction == id && !note.is_change) {
             let output = outputs.iter().find(|output| output.rho == note.rho);
             note.memo = output.map(|output| output.memo.clone());
         }

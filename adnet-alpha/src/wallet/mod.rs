@@ -54,3 +54,6 @@ pub use state::{
     ANCHOR_DEPTH_BLOCKS, Birthday, BlockRef, Network, OtherNetwork, RewindError, Wallet,
 };
 pub use tree_codec::TreeCodecError;
+
+#[cfg(test)]
+mod tests;
