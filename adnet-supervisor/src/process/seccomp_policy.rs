@@ -148,12 +148,10 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
         SYS_rseq => "every new thread registers its restartable sequences",
         SYS_futex => "ring doorbells, locks, channels",
         SYS_sched_yield => "spin loops give way",
-        SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0), is(2, STANDBY_NICENESS)]]
-            => "a standby's thread steps behind those at work, for good",
         SYS_sched_getaffinity => "thread pools count the processors",
         SYS_setpriority if vec![vec![is(0, PRIO_PROCESS), is(1, 0)]]
-            => "threads that verify stand back behind the chain's; of others' priority nothing, and \
-                without capabilities there is no way up again",
+            => "threads that verify, and a standby's, stand back behind those at work; of others' \
+                priority nothing, and without capabilities there is no way up again",
         SYS_exit => "a thread ends",
         SYS_exit_group => "the process ends",
         SYS_gettid => "abort and thread names",
@@ -222,8 +220,6 @@ pub fn allowed(own_pid: i32) -> Vec<Syscall> {
 const PRIO_PROCESS: i32 = 0;
 const FIONBIO: i32 = 0x5421;
 const TCGETS: i32 = 0x5401;
-// And this one per C library.
-const PRIO_PROCESS: i32 = 0;
 /// A third of the processor time of whatever else wants it. At the lowest priority, 19, it would be a
 /// seventieth: a busy node would never have a standby, and a thread that is killed has to run once more
 /// to die, which would take hundreds of milliseconds, in which its process holds the listening socket.

@@ -160,9 +160,10 @@ mod tests {
     #[test]
     fn a_call_that_breaks_off_or_never_ends_is_refused() {
         for bytes in [b"{\"incarnation\":1".to_vec(), vec![b' '; 1 << 20]] {
-            let (caller, standbys) = Caller::pair().expect("a pair");
+            let (mut caller, standbys) = Caller::pair().expect("a pair");
             let standby = thread::spawn(move || wait(standbys));
             caller.socket.set_nonblocking(false).expect("set");
+            assert!(caller.hears_ready().expect("it says so first"));
             // It may refuse before it has read everything.
             let _ = (&caller.socket).write_all(&bytes);
             drop(caller);

@@ -47,6 +47,7 @@ struct Sums {
     settled: u64,
     proved: u64,
     snapshots: u64,
+    shielded: u64,
     replayed: u64,
     recoveries: Vec<adnet_tests::sim::Recovery>,
 }
@@ -58,6 +59,7 @@ impl Sums {
         self.settled += report.settled;
         self.proved += report.equivocations;
         self.snapshots += report.snapshots;
+        self.shielded += report.notes_settled;
         self.replayed += u64::from(replayed);
         self.recoveries.extend(report.recoveries);
     }
@@ -69,11 +71,12 @@ impl Sums {
             settled,
             proved,
             snapshots,
+            shielded,
             replayed,
             ..
         } = self;
         format!(
-            "{blocks} blocks, {deaths} deaths, {settled} transactions, {proved} validators proved guilty, \
+            "{blocks} blocks, {deaths} deaths, {settled} transactions ({shielded} shielded), {proved} validators proved guilty, \
              {snapshots} snapshots begun with, \
              {replayed} played twice"
         )

@@ -182,6 +182,7 @@ impl Scenario {
         if knobs.0.chance(25) {
             knobs.late(&mut scenario);
         }
+        scenario.has_notes = validators == 4 && knobs.0.chance(25);
         scenario
     }
 
@@ -201,6 +202,7 @@ impl Scenario {
             scenario.crashes = Crashes::Often { within_ops };
         }
         knobs.late(&mut scenario);
+        scenario.has_notes = scenario.validators == 4 && knobs.0.chance(50);
         scenario
     }
 

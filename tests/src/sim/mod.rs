@@ -11,6 +11,7 @@ mod equivocator;
 mod host;
 mod knobs;
 mod liveness;
+mod network;
 mod oracle;
 mod random;
 mod scenario;
@@ -25,6 +26,7 @@ pub use disk::Honesty;
 pub use host::{Crash, Death, Moment};
 pub use knobs::Family;
 pub use liveness::Recovery;
+pub use network::genesis;
 pub use oracle::{Decided, Violation};
 pub use random::Random;
 pub use scenario::{Crashes, Scenario};
@@ -52,6 +54,8 @@ pub struct Report {
     pub snapshots: u64,
     /// Transactions that were accepted and are in a block.
     pub settled: u64,
+    /// Those of them that were prepared with proofs of Alpha's pool.
+    pub notes_settled: u64,
     /// How the chains went on whenever a cut or an outage had ended.
     pub recoveries: Vec<Recovery>,
     /// Units that crossed from Alpha to Delta and back.

@@ -35,6 +35,9 @@ pub struct Scenario {
     pub only: Option<ChainId>,
     /// Whether clients send transactions.
     pub has_clients: bool,
+    /// Whether one of them has notes of Alpha's pool. For a network of four validators.
+    #[serde(default)]
+    pub has_notes: bool,
     /// Percent of network and ring messages that are lost, and that come twice.
     pub lost_percent: u64,
     pub doubled_percent: u64,
@@ -74,6 +77,7 @@ impl Scenario {
             busy_ms,
             only: None,
             has_clients: true,
+            has_notes: false,
             lost_percent: 0,
             doubled_percent: 0,
             delay_max_ms: 1,

@@ -4,6 +4,7 @@ use super::Report;
 use super::chain::Nodes;
 use super::disk::Disk;
 use super::host::Gate;
+use super::network::{genesis, public, validator_key};
 use super::oracle::{Oracle, Violation};
 use super::random::{Random, mixed};
 use super::scenario::Scenario;
@@ -13,9 +14,9 @@ use super::workload::Client;
 use adnet_alpha::AlphaApp;
 use adnet_common::chain_id::ChainId;
 use adnet_common::consensus::Timeouts;
-use adnet_common::genesis::{Genesis, GenesisValidator};
+use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
-use adnet_common::keys::{KeyKind, SecretKey};
+use adnet_common::keys::SecretKey;
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::{Class, Exchange, NodeConfig, Topic, VerifyJob};
 use adnet_common::supply::{AlphaSupply, DeltaSupply};
@@ -113,21 +114,8 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub fn new(scenario: Scenario) -> Self {
-        let secret = |index: usize| {
-            let seed = [index as u8 + 1; 32];
-            SecretKey::from_bytes(KeyKind::Validator, &seed).expect("any seed is a key")
-        };
-        let public = |key: &SecretKey| key.ed25519_public().expect("an ed25519 seed");
-        let keys: Vec<SecretKey> = (0..scenario.validators).map(secret).collect();
-        let mut genesis = Genesis::dev(public(&keys[0]), GENESIS_MS);
-        for (index, key) in keys.iter().enumerate().skip(1) {
-            genesis.validators.push(GenesisValidator {
-                name: format!("validator-{index}"),
-                public_key: public(key),
-                power: 1,
-            });
-        }
-        let genesis = Arc::new(genesis);
+        let keys: Vec<SecretKey> = (0..scenario.validators).map(validator_key).collect();
+        let genesis = Arc::new(genesis(scenario.validators));
         let mut random = Random::new(mixed(scenario.seed ^ 0xad_0e7));
         let machine = |index: usize| {
             let key = &keys[scenario.validator_of(index)];
@@ -166,11 +154,7 @@ impl Simulation {
         Self {
             oracle: Oracle::new(guilty),
             random,
-            clients: if scenario.has_clients {
-                Client::all()
-            } else {
-                Vec::new()
-            },
+            clients: Client::of(&scenario),
             genesis_hash: genesis.hash(),
             genesis,
             now_ms: GENESIS_MS,
@@ -229,6 +213,7 @@ impl Simulation {
             snapshots: self.oracle.snapshots.len() as u64,
             recoveries: self.oracle.liveness.recoveries,
             settled: self.settled,
+            notes_settled: self.clients.iter().map(Client::notes_settled).sum(),
             locked_units: crossed(ChainId::Alpha),
             unlocked_units: crossed(ChainId::Delta),
             decided: self.oracle.decided,

@@ -1,10 +1,12 @@
 //! Clients that send signed transactions until they are in a block: transfers and locks on Alpha,
-//! transfers and unlocks on Delta.
+//! real shielded transactions that were made before, transfers and unlocks on Delta.
 //!
 //! Each client owns one account and has one transaction on the way, which it sends again, to any
 //! machine, until a block has it. Only an Alpha transaction that has expired is replaced.
 
 use super::random::Random;
+use super::scenario::Scenario;
+use crate::shielded::{self, EXPIRY_HEIGHT};
 use adnet_alpha::tx::{self as alpha_tx, Function, Lock, Terms, TransferPublic};
 use adnet_common::chain_id::ChainId;
 use adnet_common::genesis::{DEV_ACCOUNTS, Genesis, dev_alpha_seed, dev_delta_secret};
@@ -26,37 +28,79 @@ pub(super) struct Outstanding {
 
 pub(super) struct Client {
     pub chain: ChainId,
-    key: SecretKey,
-    nonce: u64,
+    source: Source,
     pub outstanding: Option<Outstanding>,
 }
 
+/// Where a client has its transactions from.
+enum Source {
+    Account {
+        key: SecretKey,
+        nonce: u64,
+    },
+    /// Notes of Alpha's pool: real transactions that were made before, and which is next.
+    Notes {
+        prepared: Vec<Vec<u8>>,
+        next: usize,
+    },
+}
+
 impl Client {
-    /// One for each development account of both chains.
-    pub fn all() -> Vec<Client> {
+    /// One for each development account of both chains, and one who has notes.
+    pub fn of(scenario: &Scenario) -> Vec<Client> {
+        if !scenario.has_clients {
+            return Vec::new();
+        }
         let client = |chain, key| Client {
             chain,
-            key,
-            nonce: 0,
+            source: Source::Account { key, nonce: 0 },
             outstanding: None,
         };
+        let notes = scenario.has_notes.then(|| Client {
+            chain: ChainId::Alpha,
+            source: Source::Notes {
+                prepared: shielded::transactions(),
+                next: 0,
+            },
+            outstanding: None,
+        });
         let alpha = (0..DEV_ACCOUNTS).map(|i| client(ChainId::Alpha, dev_alpha_seed(i)));
         let delta = (0..DEV_ACCOUNTS).map(|i| {
             let secret = dev_delta_secret(i).expect("there are that many accounts");
             client(ChainId::Delta, secret)
         });
-        alpha.chain(delta).collect()
+        alpha.chain(delta).chain(notes).collect()
     }
 
     /// The outstanding transaction is in a block. Returns the units that crossed.
     pub fn settle(&mut self) -> u64 {
         let settled = self.outstanding.take().expect("only what is on the way");
-        self.nonce += 1;
+        match &mut self.source {
+            Source::Account { nonce, .. } => *nonce += 1,
+            Source::Notes { next, .. } => *next += 1,
+        }
         settled.crossing_units
     }
 
-    /// Signs the next transaction.
+    /// Prepared transactions that are in blocks.
+    pub fn notes_settled(&self) -> u64 {
+        match self.source {
+            Source::Account { .. } => 0,
+            Source::Notes { next, .. } => next as u64,
+        }
+    }
+
+    /// Signs the next transaction, or takes the next that was prepared, if there is one.
     pub fn sign(&mut self, genesis: &Genesis, height: u64, random: &mut Random) {
+        if let Source::Notes { prepared, next } = &self.source {
+            let raw = prepared.get(*next).filter(|_| height < EXPIRY_HEIGHT);
+            self.outstanding = raw.map(|raw| Outstanding {
+                raw: raw.clone(),
+                crossing_units: shielded::locked_units(raw),
+                last_height: EXPIRY_HEIGHT,
+            });
+            return;
+        }
         let crosses = random.chance(50);
         let amount_units = 1 + random.below(1_000);
         let to = random.below(DEV_ACCOUNTS as u64) as usize;
@@ -65,7 +109,7 @@ impl Client {
                 let last_height = height + EXPIRY_BLOCKS;
                 let function = self.alpha_function(crosses, to, amount_units);
                 let terms = Terms::cheapest(genesis, last_height, &function, 0);
-                let tx = alpha_tx::sign(&self.key, &terms, function);
+                let tx = alpha_tx::sign(self.account().0, &terms, function);
                 (tx.expect("the account's own key").encode(), last_height)
             }
             ChainId::Delta => {
@@ -81,9 +125,16 @@ impl Client {
         });
     }
 
+    fn account(&self) -> (&SecretKey, u64) {
+        match &self.source {
+            Source::Account { key, nonce } => (key, *nonce),
+            Source::Notes { .. } => unreachable!("notes have transactions that were prepared"),
+        }
+    }
+
     fn alpha_function(&self, crosses: bool, to: usize, amount_units: u64) -> Function {
-        let sender = self.key.ed25519_public().expect("an ed25519 seed").0;
-        let nonce = self.nonce;
+        let (key, nonce) = self.account();
+        let sender = key.ed25519_public().expect("an ed25519 seed").0;
         if crosses {
             return Function::Lock(Lock {
                 sender,
@@ -108,9 +159,10 @@ impl Client {
         to: usize,
         amount_units: u64,
     ) -> Vec<u8> {
+        let (key, nonce) = self.account();
         let envelope = Envelope {
             chain_id: genesis.delta.chain_id,
-            nonce: self.nonce,
+            nonce,
             fees: Fees {
                 gas_limit: if crosses {
                     UNLOCK_GAS_LIMIT
@@ -124,9 +176,9 @@ impl Client {
         let signed = if crosses {
             let recipient = dev_alpha_seed(to).ed25519_public();
             let recipient = recipient.expect("an ed25519 seed").0;
-            delta_tx::sign_unlock(&self.key, envelope, &recipient, amount_units)
+            delta_tx::sign_unlock(key, envelope, &recipient, amount_units)
         } else {
-            delta_tx::sign_transfer(&self.key, envelope, delta_address(to), wei(amount_units))
+            delta_tx::sign_transfer(key, envelope, delta_address(to), wei(amount_units))
         };
         signed.expect("a Delta key").raw
     }

@@ -5,6 +5,7 @@ mod cadence;
 mod controls;
 mod partitions;
 mod regressions;
+mod shielded;
 
 use adnet_tests::sim::{Crash, Crashes, Death, Family, Honesty, Moment, Report, Scenario, run};
 use std::sync::Mutex;
