@@ -22,6 +22,7 @@ use adnet_common::hash::Hash;
 use anyhow::{anyhow, bail};
 
 use super::{
+    interrupt::Interrupted,
     node::{Answer, NetworkFacts, NodeClient},
     options::{NodeArgs, SendArgs, WalletArgs},
     output::{Fields, Report},
@@ -231,35 +232,18 @@ impl Workshop<'_> {
         self.wait(built, &raw)
     }
 
-    /// Waits until it is in a block, and hands it over again if the node forgets it.
+    /// Waits until it is in a block. A node that does not answer for a while may be restarting.
     fn wait(&mut self, built: &Built, raw: &[u8]) -> anyhow::Result<Sent> {
         let id = built.id;
         let _spinner = Spinner::new(format!("Waiting for the block with {id}"));
         loop {
-            // The height first: at the expiry height it may be in the very block that came between.
-            let tip = self.node.tip()?;
-            match self.node.transaction(&id)? {
-                Some(known) => {
-                    if let Some(height) = known.height {
-                        return Ok(Sent::Final(height));
-                    }
-                }
-                None if tip >= built.plan.expiry_height => {
-                    self.sync()?;
-                    let wallet = self.session.wallet(&self.node, &self.facts)?;
-                    let mut pending = wallet.pending().iter();
-                    let expired =
-                        pending.any(|p| p.id == id && wallet.status(p) == Status::Expired);
-                    if expired {
-                        let why = format!("no block up to {tip} took it");
-                        return Ok(Sent::TooLate(why));
-                    }
-                }
-                None => {
-                    self.node.broadcast(raw)?;
-                }
+            let is_late = Instant::now() >= self.deadline;
+            match self.look(built, raw) {
+                Ok(Some(sent)) => return Ok(sent),
+                Err(error) if is_late || error.is::<Interrupted>() => return Err(error),
+                Ok(None) | Err(_) => {}
             }
-            if Instant::now() >= self.deadline {
+            if is_late {
                 bail!(
                     "{id} is not in a block after {} s; it may still come, up to block {}: `adnet \
                      wallet history` tells",
@@ -269,6 +253,25 @@ impl Workshop<'_> {
             }
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    /// What has become of it; nothing while it waits. Hands it over again if the node has forgotten it.
+    fn look(&mut self, built: &Built, raw: &[u8]) -> anyhow::Result<Option<Sent>> {
+        let id = built.id;
+        // The height first: the transaction may be in the very block that comes in between.
+        let tip = self.node.tip()?;
+        if let Some(known) = self.node.transaction(&id)? {
+            return Ok(known.height.map(Sent::Final));
+        }
+        if tip < built.plan.expiry_height {
+            self.node.broadcast(raw)?;
+            return Ok(None);
+        }
+        self.sync()?;
+        let wallet = self.session.wallet(&self.node, &self.facts)?;
+        let mut pending = wallet.pending().iter();
+        let has_expired = pending.any(|p| p.id == id && wallet.status(p) == Status::Expired);
+        Ok(has_expired.then(|| Sent::TooLate(format!("no block up to {tip} took it"))))
     }
 
     fn report(&self, built: &Built, height: Option<u64>) -> anyhow::Result<ExitCode> {
