@@ -281,7 +281,7 @@ fn a_block_with_unknown_transactions_is_judged_when_they_are_verified() {
     let handed_out = pair.jobs[1].clone();
     assert_eq!(handed_out.len(), 1);
     assert_eq!(handed_out[0].urgency, Urgency::Consensus);
-    assert_eq!(handed_out[0].txs, [unknown.clone()], "the other is known");
+    assert_eq!(handed_out[0].txs, std::slice::from_ref(&unknown), "the other is known");
     let height = pair.machines[1].node.tip().height + 1;
     assert!(pair.prevotes(1, height).is_empty(), "it is not judged yet");
     pair.verify(1);
@@ -351,7 +351,7 @@ fn a_decision_waits_for_the_transactions_of_its_block() {
     submit(&mut pair.machines[0], verified(&tx)).expect("a good one");
     pair.run_until("a job", |pair| !pair.jobs[1].is_empty());
     // By now the other one has decided alone.
-    assert_eq!(pair.committed(0), [tx.clone()]);
+    assert_eq!(pair.committed(0), std::slice::from_ref(&tx));
     let height = pair.machines[0].node.tip().height;
     let decided = ledger::block_at(&pair.machines[0].host, ChainId::Delta, height);
     let decided = decided.expect("memory").expect("it is committed");
