@@ -60,7 +60,10 @@ fn the_passphrase_opens_the_keys_and_can_be_changed() {
     person.refused(&["show-mnemonic"], 2);
     let short = person.keep("short", "1234567\n");
     let short = short.to_str().expect("UTF-8");
-    person.refused(&["new", "--wallet", "other", "--passphrase-file", short], 2);
+    person.refused(
+        &["new", "--wallet", "second", "--passphrase-file", short],
+        2,
+    );
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The way of a newcomer, step by step, with the balances of both sides after each.
 
-use adnet_tests::harness::{Options, TestNode};
 use serde_json::{Value, json};
 
-use crate::person::{Person, UNITS_PER_AX, mint, out, patiently, url};
+use crate::person::{Person, UNITS_PER_AX, mint, node, out, patiently, url};
 
 fn units(value: &Value, name: &str) -> u64 {
     value[name]
@@ -13,7 +12,7 @@ fn units(value: &Value, name: &str) -> u64 {
 
 #[test]
 fn two_people_pay_each_other_in_private() {
-    let node = TestNode::start(Options::default());
+    let node = node();
     let (alice, bob) = (Person::with_wallet(&node), Person::with_wallet(&node));
     assert_eq!(alice.balance(), (0, 0));
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adnet_tests::harness::{TestNode, binary};
+use adnet_tests::harness::{Options, TestNode, binary};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +28,14 @@ pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A node whose transactions have a minute from being planned to their block, with their proofs.
+pub fn node() -> TestNode {
+    TestNode::start(Options {
+        alpha_interval_ms: 1_500,
+        ..Options::default()
+    })
 }
 
 /// Somebody with a directory of their own.

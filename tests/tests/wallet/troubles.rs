@@ -10,7 +10,7 @@ use nix::{
 use serde_json::{Value, json};
 
 use crate::{
-    person::{Person, UNITS_PER_AX, adnet, mint, patiently, url},
+    person::{Person, UNITS_PER_AX, adnet, mint, node, patiently, url},
     proxy::{Fate, Proxy, from_of},
 };
 
@@ -101,7 +101,7 @@ fn ctrl_c_keeps_what_is_scanned() {
 
 #[test]
 fn a_payment_is_on_the_disk_before_it_is_sent() {
-    let node = TestNode::start(Options::default());
+    let node = node();
     let mut alice = Person::with_wallet(&node);
     let bob = Person::with_wallet(&node);
     mint(&node, &alice.address("shielded"), "100", "1");
@@ -142,7 +142,7 @@ fn a_payment_is_on_the_disk_before_it_is_sent() {
 
 #[test]
 fn nobody_waits_who_does_not_want_to() {
-    let node = TestNode::start(Options::default());
+    let node = node();
     let person = Person::with_wallet(&node);
     mint(&node, &person.address("public"), "100", "1");
     let shielded = person.json(&["shield", "--amount", "30", "--no-wait"]);

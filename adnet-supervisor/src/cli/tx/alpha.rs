@@ -10,7 +10,7 @@ use adnet_alpha::{
         FeeSchedule, Function, MintOrder, Payload, Terms, Transaction, approve, assemble_mint,
         sign_burn, sign_lock, sign_transfer,
     },
-    wallet::{Memo, PrivateMint, add_approval},
+    wallet::{Memo, PrivateMint, add_approval, prepare_proving},
 };
 use adnet_common::{
     genesis::Genesis,
@@ -270,9 +270,14 @@ impl Draft {
             .map(|name| signer_key::find(data_dir, name, KeyKind::Alpha))
             .collect::<Result<_, _>>()?;
         let first = keys.first().ok_or_else(|| anyhow!("nobody signs"))?;
+        let is_proved = matches!(self.build, Build::PrivateMint(_));
+        if is_proved {
+            let _spinner = Spinner::new("Building the key that proofs are made with");
+            prepare_proving();
+        }
         let expiry_height = match terms_args.expiry {
             Some(height) => height,
-            None => default_expiry(&network.genesis, client)?,
+            None => default_expiry(&network.genesis, client, is_proved)?,
         };
         let terms = |function: &Function, approvals: usize| {
             let mut terms = Terms::cheapest(&network.genesis, expiry_height, function, approvals);
@@ -334,7 +339,7 @@ fn private_mint(
 ) -> anyhow::Result<Transaction> {
     let fees = FeeSchedule::of(&genesis.alpha);
     let mut tx = {
-        let _spinner = Spinner::new("Proving, about 7 s of work");
+        let _spinner = Spinner::new("Proving, about 4 s of work");
         order.propose(&fees, governors.len(), &mut |_| {})?
     };
     for governor in governors {
@@ -344,9 +349,14 @@ fn private_mint(
     Ok(tx)
 }
 
-fn default_expiry(genesis: &Genesis, client: &ApiClient) -> anyhow::Result<u64> {
+/// Half of the longest time allowed, or all of it where a proof takes its part.
+fn default_expiry(genesis: &Genesis, client: &ApiClient, is_proved: bool) -> anyhow::Result<u64> {
     let height = number(&client.get("/v1/status")?, "height")?;
-    let ahead = (genesis.alpha.expiry_window_blocks / 2).max(1);
+    let window = genesis.alpha.expiry_window_blocks;
+    let ahead = match is_proved {
+        true => window,
+        false => (window / 2).max(1),
+    };
     height
         .checked_add(ahead)
         .ok_or_else(|| anyhow!("the API names an impossible height"))

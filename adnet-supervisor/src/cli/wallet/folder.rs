@@ -156,15 +156,6 @@ impl Folder {
         self.write(name, bytes, RenameFlags::NOREPLACE)
     }
 
-    /// Removes a file; one that is not there is removed already.
-    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
-        let path = self.path_of(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&path)(error)),
-            _ => self.sync(),
-        }
-    }
-
     fn write(&self, name: &str, bytes: &[u8], flags: RenameFlags) -> Result<(), FolderError> {
         let path = self.path_of(name);
         // We have the lock, so a file of this name is what a process that died has left.
@@ -249,8 +240,6 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
         let exposed = folder.read("a", 10).expect_err("others may read it");
         assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
-        folder.remove("a").expect("removed");
-        folder.remove("a").expect("removed already");
     }
 
     #[test]
