@@ -158,7 +158,9 @@ impl Workshop<'_> {
                 Ok(plan) => return self.affordable(plan),
                 Err(error) => error,
             };
-            if self.order.send.no_wait || Instant::now() >= self.deadline || !may_help(&error) {
+            let is_young = wallet.pool_balance().confirming_units > 0;
+            let may_help = may_help(&error, is_young);
+            if self.order.send.no_wait || Instant::now() >= self.deadline || !may_help {
                 return Err(self.explained(error, intent));
             }
             waiting.get_or_insert_with(|| {
@@ -376,9 +378,11 @@ impl Workshop<'_> {
     }
 }
 
-/// Whether the next blocks may bring what is missing.
-fn may_help(error: &PlanError) -> bool {
+/// Whether the next blocks may bring what is missing; `is_young` if there are notes that only have to
+/// become older.
+fn may_help(error: &PlanError, is_young: bool) -> bool {
     match error {
+        PlanError::Notes(SelectError::NothingToJoin) => is_young,
         PlanError::Notes(SelectError::Insufficient {
             spendable_units,
             needed_units,
