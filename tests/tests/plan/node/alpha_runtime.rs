@@ -113,5 +113,5 @@ fn r001_i001_alpha_end_to_end_transaction_flow() {
         });
         assert_eq!(balance["balance_units"], json!(10 * UNITS_PER_AX));
     }
-    assert_same_blocks(&nodes);
+    assert_same_blocks(&nodes.iter().collect::<Vec<_>>());
 }
