@@ -1,8 +1,11 @@
 //! The wire codec's formats. Each encoding is canonical: what decodes encodes to the same bytes.
 
 use super::{Decoder, Group, History, history};
+use crate::shielded;
 use adnet_alpha::AlphaApp;
 use adnet_alpha::compact::{BlockStream, CompactBlock};
+use adnet_alpha::pool::tree::{Anchors, NoteTree};
+use adnet_alpha::pool::{Bundle, BundleProof};
 use adnet_alpha::tx::Transaction;
 use adnet_common::application::Application;
 use adnet_common::attestation::{Attestation, FinalityProof, OutboundMessage, Payload};
@@ -168,6 +171,37 @@ pub fn decoders() -> Vec<Decoder> {
             },
         ),
         decoder(
+            "shielded transaction of Alpha",
+            Group::Transaction,
+            |_| shielded::transactions(),
+            |bytes| {
+                let Ok(tx) = Transaction::decode(bytes) else {
+                    return;
+                };
+                assert_eq!(tx.encode(), bytes, "another encoding of {tx:?}");
+                // Up to the proof, whose verification takes too long to be done for each.
+                if let (Some(bundle), Some(proof)) =
+                    (tx.payload.function.bundle(), tx.witness.proof())
+                    && let Ok(decoded) = bundle.authorize(proof)
+                {
+                    assert_eq!(&Bundle::of(&decoded), bundle);
+                    assert_eq!(&BundleProof::of(&decoded), proof);
+                }
+            },
+        ),
+        decoder(
+            "note commitments of Alpha",
+            Group::Proof,
+            note_trees,
+            canonical!(NoteTree),
+        ),
+        decoder(
+            "anchors of Alpha",
+            Group::Proof,
+            |_| vec![Anchors::genesis([7; 32]).encode()],
+            canonical!(Anchors),
+        ),
+        decoder(
             "transaction of Delta",
             Group::Transaction,
             |history| history.delta_txs.clone(),
@@ -292,4 +326,19 @@ fn about_validators() -> Vec<Vec<u8>> {
 fn validator_set() -> ValidatorSet {
     let key = history().genesis.validators[0].public_key;
     ValidatorSet::new([(key, 1)]).expect("one key with power")
+}
+
+/// Trees of several sizes, with the note commitments of real transactions.
+fn note_trees(_: &History) -> Vec<Vec<u8>> {
+    let mut tree = NoteTree::default();
+    let mut trees = vec![tree.encode()];
+    for raw in shielded::transactions() {
+        let tx = Transaction::decode(&raw).expect("a sound transaction");
+        let bundle = tx.payload.function.bundle().expect("shielded");
+        for action in &bundle.actions {
+            tree.append(&action.cmx);
+            trees.push(tree.encode());
+        }
+    }
+    trees
 }
