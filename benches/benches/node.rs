@@ -11,8 +11,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use adnet_alpha::tx::{Transaction, approve, assemble_private_mint};
 use adnet_benches::report::row;
+use adnet_common::genesis::dev_governor_seed;
 use adnet_tests::harness::{Api, Failure, Options, Process, Signal, TestNode, binary};
+use adnet_tests::shielded;
 
 /// Per kind; an odd number has a median.
 const STARTS: usize = 11;
@@ -179,8 +182,8 @@ struct Recoveries {
 }
 
 impl Recoveries {
-    /// Kills the worker of a chain; back when its successor answers, and on Alpha when it has the key
-    /// that proofs are verified with.
+    /// Kills the worker of a chain; back when its successor answers, and on Alpha when it has verified
+    /// a shielded transaction.
     fn kill(&mut self, node: &TestNode, chain: &str, api: &Api) {
         let worker = node.worker(chain);
         worker.signal(Signal::SIGKILL);
@@ -192,20 +195,38 @@ impl Recoveries {
         self.answers
             .push(until_answer(api, began, &mut self.refused));
         if chain == "alpha" {
-            self.proofs.push(until_proofs(api, began));
+            self.proofs.push(until_verified(node, api, began));
         }
     }
 }
 
-fn until_proofs(api: &Api, began: Instant) -> Duration {
-    while !api
-        .get("/v1/status")
-        .is_ok_and(|s| s["proofs_ready"] == true)
-    {
-        assert!(began.elapsed() < PATIENCE, "no key");
+/// A shielded transaction for the node's network whose signatures are of another one: all of it has
+/// to be verified before it can be refused, and it can be sent again and again.
+fn badly_signed(node: &TestNode) -> String {
+    let real = shielded::transactions().swap_remove(0);
+    let Transaction {
+        mut payload,
+        witness,
+    } = Transaction::decode(&real).expect("a sound transaction");
+    let proof = witness.proof().expect("a mint to a note").clone();
+    payload.genesis = node.genesis.hash();
+    let governors = node.genesis.alpha.governors.threshold as usize;
+    let approval = |i| approve(&dev_governor_seed(i), &payload).expect("an ed25519 seed");
+    let approvals = (0..governors).map(approval).collect();
+    hex::encode(assemble_private_mint(payload, approvals, proof).encode())
+}
+
+/// Waits until the node says of a proof that it is bad.
+fn until_verified(node: &TestNode, api: &Api, began: Instant) -> Duration {
+    let body = serde_json::json!({"raw": badly_signed(node)});
+    loop {
+        let answer = api.post("/v1/transaction/broadcast", &body);
+        match answer.expect_err("it is not good") {
+            Failure::Refused { code, .. } if code == "BAD_PROOF" => return began.elapsed(),
+            _ => assert!(began.elapsed() < PATIENCE, "nothing is verified"),
+        }
         thread::sleep(Duration::from_millis(1));
     }
-    began.elapsed()
 }
 
 fn kill_workers(plan: &Plan) {
@@ -222,7 +243,7 @@ fn kill_workers(plan: &Plan) {
         drop(node);
 
         let node = TestNode::start(Options::default());
-        until_proofs(&node.alpha(), Instant::now());
+        until_verified(&node, &node.alpha(), Instant::now());
         alone.kill(&node, "alpha", &node.alpha());
     }
     plan.report(
@@ -239,7 +260,7 @@ fn kill_workers(plan: &Plan) {
         ),
     );
     plan.report(
-        "Alpha's worker kill -9 -> it verifies proofs",
+        "Alpha's worker kill -9 -> a shielded transaction is verified again",
         "p50 <= 250 ms",
         &words(&sorted_ms(both.proofs)),
         &format!("without a standby {}", words(&sorted_ms(alone.proofs))),
@@ -255,7 +276,7 @@ fn idle(plan: &Plan) {
         ..Options::default()
     });
     let standby = node.ready_standby();
-    until_proofs(&node.alpha(), Instant::now());
+    until_verified(&node, &node.alpha(), Instant::now());
     thread::sleep(plan.settle);
     let mut processes = vec![node.supervisor()];
     processes.extend(node.supervisor().children());
