@@ -43,7 +43,7 @@ const KNOWN: [(&str, &str, &str); 6] = [
     ),
 ];
 
-fn golden() -> Vec<Vec<u8>> {
+pub(crate) fn golden() -> Vec<Vec<u8>> {
     let mut r = Reader::new(FILE);
     let raws = r.list("transactions", 16, |r| {
         Ok(r.bytes("transaction", 1 << 16)?.to_vec())

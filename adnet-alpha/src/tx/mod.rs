@@ -144,6 +144,6 @@ impl Transaction {
 }
 
 #[cfg(test)]
-mod golden_tests;
+pub(crate) mod golden_tests;
 #[cfg(test)]
 mod tests;

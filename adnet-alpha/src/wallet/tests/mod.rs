@@ -2,6 +2,7 @@
 //! what a wallet says to blocks that no honest node sends.
 
 mod forged;
+mod golden;
 mod payments;
 mod random;
 mod real;
