@@ -23,8 +23,8 @@ use jmt::storage::{Node, NodeKey};
 
 use crate::open;
 use crate::pool::tree::{Anchors, NoteTree};
-use crate::pool_index::{self, TREE_STATE_EVERY_BLOCKS};
 use crate::pool::verifying_key::verifying_key;
+use crate::pool_index::{self, TREE_STATE_EVERY_BLOCKS};
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::rules::Rules;

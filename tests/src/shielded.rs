@@ -173,7 +173,10 @@ impl<'a> Maker<'a> {
             expiry_window_blocks: self.genesis.alpha.expiry_window_blocks,
             account: Some(self.account),
         };
-        let mut plan = self.wallet.plan(intent, &conditions).expect("it can be paid");
+        let mut plan = self
+            .wallet
+            .plan(intent, &conditions)
+            .expect("it can be paid");
         plan.expiry_height = EXPIRY_HEIGHT;
         let built = self.wallet.build(&plan, &self.keys, &mut |_| {});
         self.include(built.expect("it builds").transaction);

@@ -46,10 +46,16 @@ fn all_of_them_get_into_blocks_of_a_network_that_dies_all_the_time() {
         ..Scenario::alone(7, 240_000)
     };
     let report = sim::run(&scenario).expect("all rules hold");
-    let blocks = report.decided.keys().filter(|(chain, _)| *chain == ChainId::Alpha);
+    let blocks = report
+        .decided
+        .keys()
+        .filter(|(chain, _)| *chain == ChainId::Alpha);
     assert!(blocks.count() >= 12);
     assert!(report.deaths > 0);
-    assert_eq!(report.notes_settled, 6, "all prepared transactions are final");
+    assert_eq!(
+        report.notes_settled, 6,
+        "all prepared transactions are final"
+    );
     let again = sim::run(&scenario).expect("all rules hold");
     assert_eq!(report.digest, again.digest);
 }

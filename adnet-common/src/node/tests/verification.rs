@@ -281,7 +281,11 @@ fn a_block_with_unknown_transactions_is_judged_when_they_are_verified() {
     let handed_out = pair.jobs[1].clone();
     assert_eq!(handed_out.len(), 1);
     assert_eq!(handed_out[0].urgency, Urgency::Consensus);
-    assert_eq!(handed_out[0].txs, std::slice::from_ref(&unknown), "the other is known");
+    assert_eq!(
+        handed_out[0].txs,
+        std::slice::from_ref(&unknown),
+        "the other is known"
+    );
     let height = pair.machines[1].node.tip().height + 1;
     assert!(pair.prevotes(1, height).is_empty(), "it is not judged yet");
     pair.verify(1);
