@@ -10,7 +10,7 @@ use adnet_common::api::{ApiError, ApiPeer, ApiQuery, Piece};
 use adnet_common::chain_id::ChainId;
 use adnet_common::codec::DecodeError;
 use adnet_common::ledger::{self, CommittedBlock, LedgerError};
-use adnet_common::store::{ReadStore, StoreError};
+use adnet_common::store::ReadStore;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -132,10 +132,8 @@ pub(super) fn compact_blocks(
         Some(before) => before,
         // The genesis block makes no notes, and no row.
         None if from == 0 => 0,
-        None => {
-            let message = format!("block {from} has no place in the note commitment tree");
-            return Err(StoreError::Failed(message).into());
-        }
+        // The block that the node's state began with: its notes have no places here.
+        None => return Ok(Vec::new()),
     };
     let mut blocks = Vec::with_capacity(encoded.len());
     for (bytes, height) in encoded.iter().zip(from..) {

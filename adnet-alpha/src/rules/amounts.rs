@@ -9,6 +9,13 @@ use adnet_common::hash::Hash;
 use std::collections::BTreeSet;
 
 impl Rules {
+    /// The least fee of a payload whose transaction has so many bytes.
+    pub(super) fn least_units(&self, payload: &Payload, encoded_bytes: usize) -> u64 {
+        let bundle = payload.function.bundle();
+        let actions = bundle.map_or(0, |bundle| bundle.actions.len());
+        self.fees.least_units(encoded_bytes, actions)
+    }
+
     /// Amounts and fee of a payload whose transaction has so many bytes.
     pub(super) fn check_amounts(
         &self,
@@ -16,8 +23,7 @@ impl Rules {
         encoded_bytes: usize,
     ) -> Result<(), Refusal> {
         let (function, given_units) = (&payload.function, payload.fee_units);
-        let actions = function.bundle().map_or(0, |bundle| bundle.actions.len());
-        let least_units = self.fees.least_units(encoded_bytes, actions);
+        let least_units = self.least_units(payload, encoded_bytes);
         if given_units < least_units {
             return Err(Refusal::FeeTooLow {
                 given_units,

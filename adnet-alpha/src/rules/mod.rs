@@ -134,8 +134,10 @@ impl Rules {
             id: tx.id(),
             sender,
             nonce,
-            // Fee per byte, in 2^-32 units.
-            priority: (u128::from(payload.fee_units) << 32) / raw.len() as u128,
+            // The fee as a multiple of the least one, in 2^-32 units: what notes pay is exactly that, and
+            // must not stand behind public transactions because proofs are long.
+            priority: (u128::from(payload.fee_units) << 32)
+                / u128::from(self.least_units(payload, raw.len()).max(1)),
             last_valid_height: payload.expiry_height,
             claims: actions.map(|action| action.nullifier).collect(),
             raw: raw.to_vec(),

@@ -24,7 +24,7 @@ const CLIENT_BYTES_MAX: usize = 32 << 20;
 /// Verified together: a block waits for the end of a batch at most, and larger batches are hardly
 /// cheaper per transaction.
 const BATCH_TXS_MAX: usize = 64;
-const BATCH_OF_BLOCKS_TXS_MAX: usize = 256;
+const BATCH_OF_BLOCKS_TXS_MAX: usize = 128;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Who waits for a transaction.

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 
 use adnet_alpha::{
     compact::{BlockStream, CompactBlock},
+    pool::tree::ANCHOR_WINDOW_BLOCKS,
     tx::{FeeSchedule, Transaction},
     wallet::Account,
 };
@@ -80,7 +81,8 @@ impl NodeClient {
                 per_byte_units: number(&body, "fee_per_byte_units")?,
                 per_action_units: number(&body, "fee_per_action_units")?,
             },
-            expiry_window_blocks: number(&body, "expiry_window_blocks")?,
+            // Longer than an anchor is good for makes no sense, whatever the node says.
+            expiry_window_blocks: number(&body, "expiry_window_blocks")?.min(ANCHOR_WINDOW_BLOCKS),
         })
     }
 

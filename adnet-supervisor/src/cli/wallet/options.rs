@@ -109,6 +109,10 @@ pub(super) struct SendArgs {
     #[arg(long, value_name = "AX", default_value = "20")]
     pub max_fee: Units,
 
+    /// Make another one, even if the very same thing is under way already
+    #[arg(long)]
+    pub again: bool,
+
     /// Do not wait until the transaction is in a block
     #[arg(long)]
     pub no_wait: bool,

@@ -200,6 +200,8 @@ impl Session {
 /// Where to begin so that nothing from `height` on is missed: the nearest tree before it that nodes
 /// keep.
 pub(super) fn birthday(node: &NodeClient, height: u64) -> anyhow::Result<Birthday> {
+    // The tree after a block is where the next one begins.
+    let height = height.saturating_sub(1);
     let kept = height - height % TREE_EVERY_BLOCKS;
     let tree = match node.tree(kept)? {
         Some(tree) => tree,

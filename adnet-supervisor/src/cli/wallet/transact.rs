@@ -13,13 +13,13 @@ use std::{
 };
 
 use adnet_alpha::wallet::{
-    Built, Conditions, Intent, Phase, Plan, PlanError, Source, Status,
+    Built, Conditions, Intent, Pending, Phase, Plan, PlanError, Source, Status,
     keys::{SpendingKeys, ViewingKeys},
     prepare_proving,
     select::SelectError,
 };
 use adnet_common::hash::Hash;
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::{
     interrupt::Interrupted,
@@ -37,6 +37,28 @@ use crate::cli::{
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Refusals that say that the transaction came too late: another one of the same kind would be taken.
 const TOO_LATE: [&str; 2] = ["ANCHOR_UNKNOWN", "EXPIRED"];
+/// Refusals after which no node will ever take these very bytes. After any other one it may come to a
+/// block all the same, so it is kept and its notes stay set aside.
+const NEVER: [&str; 18] = [
+    "INVALID_REQUEST",
+    "INVALID_SIGNATURE",
+    "INVALID_RECIPIENT",
+    "INSUFFICIENT_BALANCE",
+    "NONCE_TOO_LOW",
+    "NULLIFIER_SPENT",
+    "DUPLICATE_NULLIFIER",
+    "BAD_BUNDLE",
+    "BAD_PROOF",
+    "WRONG_FLAGS",
+    "WRONG_NETWORK",
+    "WRONG_VALUE_BALANCE",
+    "FEE_TOO_LOW",
+    "FEE_NOT_STANDARD",
+    "AMOUNT_ZERO",
+    "AMOUNT_TOO_LARGE",
+    "POOL_EXCEEDED",
+    "EXPIRY_TOO_FAR",
+];
 
 /// A transaction that a person asks for.
 pub(super) struct Transaction {
@@ -55,6 +77,47 @@ struct Workshop<'a> {
     keys: SpendingKeys,
     order: &'a Transaction,
     deadline: Instant,
+}
+
+/// A transaction that is signed and on the disk.
+struct Outgoing {
+    id: Hash,
+    raw: Vec<u8>,
+    function: &'static str,
+    amount_units: u64,
+    fee_units: u64,
+    expiry_height: u64,
+    is_lock: bool,
+}
+
+impl Outgoing {
+    fn of(built: &Built) -> Self {
+        Self {
+            id: built.id,
+            raw: built.transaction.encode(),
+            function: built.transaction.payload.function.name(),
+            amount_units: built.plan.amount_units,
+            fee_units: built.plan.fee_units,
+            expiry_height: built.plan.expiry_height,
+            is_lock: matches!(built.plan.intent, Intent::Lock { .. }),
+        }
+    }
+
+    /// One that an earlier command has made.
+    fn earlier(pending: &Pending) -> anyhow::Result<Self> {
+        let raw = hex::decode(pending.raw()).context("a pending transaction is damaged")?;
+        let tx = adnet_alpha::tx::Transaction::decode(&raw);
+        let tx = tx.context("a pending transaction is damaged")?;
+        Ok(Self {
+            id: pending.id,
+            function: tx.payload.function.name(),
+            amount_units: pending.entry().amount_units,
+            fee_units: tx.payload.fee_units,
+            expiry_height: pending.expiry_height,
+            is_lock: matches!(pending.intent, Intent::Lock { .. }),
+            raw,
+        })
+    }
 }
 
 /// How sending has ended.
@@ -98,31 +161,74 @@ impl Transaction {
             deadline: Instant::now() + self.send.timeout(),
             order: &self,
         };
-        let (built, height) = workshop.make(&intent)?;
-        workshop.report(&built, height)
+        let (outgoing, height) = workshop.make(&intent)?;
+        workshop.report(&outgoing, height)
     }
 }
 
 impl Workshop<'_> {
-    /// Makes it and sends it; a second time if the first came too late.
-    fn make(&mut self, intent: &Intent) -> anyhow::Result<(Built, Option<u64>)> {
-        let mut replaces = None;
-        loop {
-            let plan = self.plan(intent, replaces)?;
-            let built = self.build(&plan)?;
-            match self.send(&built)? {
+    /// Makes it and sends it; a second time if the first came too late. Goes on with the same thing if
+    /// an earlier command has begun it.
+    fn make(&mut self, intent: &Intent) -> anyhow::Result<(Outgoing, Option<u64>)> {
+        if let Some(earlier) = self.begun(intent)? {
+            eprintln!(
+                "adnet: the same is under way as {}, and this goes on with it; --again would make \
+                 another",
+                earlier.id
+            );
+            return match self.send(&earlier)? {
                 Sent::Final(height) => {
                     self.sync()?;
-                    return Ok((built, Some(height)));
+                    Ok((earlier, Some(height)))
                 }
-                Sent::Accepted => return Ok((built, None)),
-                Sent::TooLate(why) if replaces.is_none() => {
+                Sent::Accepted => Ok((earlier, None)),
+                Sent::TooLate(why) => bail!("{} came too late ({why}): try again", earlier.id),
+            };
+        }
+        let mut plan = self.plan(intent)?;
+        loop {
+            let built = self.build(&plan)?;
+            let outgoing = Outgoing::of(&built);
+            match self.send(&outgoing)? {
+                Sent::Final(height) => {
+                    self.sync()?;
+                    return Ok((outgoing, Some(height)));
+                }
+                Sent::Accepted => return Ok((outgoing, None)),
+                Sent::TooLate(why) if plan.replaces.is_none() => {
                     eprintln!("adnet: {} came too late ({why}); it is made anew", built.id);
-                    replaces = Some(built.id);
+                    plan = self.anew(&built)?;
                 }
                 Sent::TooLate(why) => bail!("{} came too late twice: {why}", built.id),
             }
         }
+    }
+
+    /// The same thing, if it waits for its block already.
+    fn begun(&mut self, intent: &Intent) -> anyhow::Result<Option<Outgoing>> {
+        if self.order.send.again {
+            return Ok(None);
+        }
+        self.sync()?;
+        let wallet = self.session.wallet(&self.node, &self.facts)?;
+        let mut pending = wallet.pending().iter();
+        let same = pending.find(|p| p.intent == *intent && wallet.status(p) == Status::Pending);
+        same.map(Outgoing::earlier).transpose()
+    }
+
+    /// The same payment once more, of the same notes and with the same number: of the two only one can
+    /// ever be in a block, whatever a node says of the first.
+    fn anew(&mut self, built: &Built) -> anyhow::Result<Plan> {
+        self.sync()?;
+        let window_blocks = self.facts.expiry_window_blocks;
+        let wallet = self.session.wallet(&self.node, &self.facts)?;
+        let anchor_height = built.plan.anchor_height.map(|_| wallet.anchor_height());
+        Ok(Plan {
+            anchor_height,
+            expiry_height: wallet.tip().height.saturating_add(window_blocks),
+            replaces: Some(built.id),
+            ..built.plan.clone()
+        })
     }
 
     fn sync(&mut self) -> anyhow::Result<()> {
@@ -133,7 +239,7 @@ impl Workshop<'_> {
 
     /// Which notes pay and what it costs. Waits for notes that are too young, if that is all that is
     /// missing.
-    fn plan(&mut self, intent: &Intent, replaces: Option<Hash>) -> anyhow::Result<Plan> {
+    fn plan(&mut self, intent: &Intent) -> anyhow::Result<Plan> {
         let mut waiting = None;
         loop {
             self.sync()?;
@@ -148,12 +254,7 @@ impl Workshop<'_> {
             };
             let wallet = self.session.wallet(&self.node, &self.facts)?;
             let tip = wallet.tip().height;
-            // What a node has refused is forgotten; what has expired is still there, and is replaced.
-            let is_known = |id: &Hash| wallet.pending().iter().any(|pending| pending.id == *id);
-            let planned = match replaces.filter(is_known) {
-                Some(id) => wallet.plan_again(&id, &conditions),
-                None => wallet.plan(intent, &conditions),
-            };
+            let planned = wallet.plan(intent, &conditions);
             let error = match planned {
                 Ok(plan) => return self.affordable(plan),
                 Err(error) => error,
@@ -201,46 +302,44 @@ impl Workshop<'_> {
         Ok(built)
     }
 
-    fn send(&mut self, built: &Built) -> anyhow::Result<Sent> {
-        let (id, raw) = (built.id, built.transaction.encode());
-        let answer = self.node.broadcast(&raw).map_err(|error| {
+    fn send(&mut self, outgoing: &Outgoing) -> anyhow::Result<Sent> {
+        let id = outgoing.id;
+        let answer = self.node.broadcast(&outgoing.raw).map_err(|error| {
             error.context(format!(
                 "{id} is signed and kept; the next command hands it over again"
             ))
         })?;
         if let Answer::Refused(refused) = answer {
-            // A node that is busy or lags may take it later.
-            if matches!(
-                refused.code.as_str(),
-                "MEMPOOL_FULL" | "OVERLOADED" | "UNAVAILABLE" | "TIMEOUT" | "RATE_LIMITED"
-            ) {
-                bail!(
-                    "{} does not take it now: {}; {id} is kept, and the next command hands it over again",
-                    self.node.url(),
-                    refused.message
-                );
+            let code = refused.code.as_str();
+            if TOO_LATE.contains(&code) {
+                return Ok(Sent::TooLate(refused.message));
             }
-            let wallet = self.session.wallet(&self.node, &self.facts)?;
-            wallet.drop_pending(&id);
-            self.session.save()?;
-            return match TOO_LATE.contains(&refused.code.as_str()) {
-                true => Ok(Sent::TooLate(refused.message)),
-                false => Err(refused.into()),
-            };
+            if NEVER.contains(&code) {
+                let wallet = self.session.wallet(&self.node, &self.facts)?;
+                wallet.drop_pending(&id);
+                self.session.save()?;
+                return Err(refused.into());
+            }
+            // A node that is busy, lags or fails may take it later, or has taken it.
+            bail!(
+                "{} does not take it now: {}; {id} is kept, and the next command hands it over again",
+                self.node.url(),
+                refused.message
+            );
         }
         if self.order.send.no_wait {
             return Ok(Sent::Accepted);
         }
-        self.wait(built, &raw)
+        self.wait(outgoing)
     }
 
     /// Waits until it is in a block. A node that does not answer for a while may be restarting.
-    fn wait(&mut self, built: &Built, raw: &[u8]) -> anyhow::Result<Sent> {
-        let id = built.id;
+    fn wait(&mut self, outgoing: &Outgoing) -> anyhow::Result<Sent> {
+        let id = outgoing.id;
         let _spinner = Spinner::new(format!("Waiting for the block with {id}"));
         loop {
             let is_late = Instant::now() >= self.deadline;
-            match self.look(built, raw) {
+            match self.look(outgoing) {
                 Ok(Some(sent)) => return Ok(sent),
                 Err(error) if is_late || error.is::<Interrupted>() => return Err(error),
                 Ok(None) | Err(_) => {}
@@ -250,7 +349,7 @@ impl Workshop<'_> {
                     "{id} is not in a block after {} s; it may still come, up to block {}: `adnet \
                      wallet history` tells",
                     self.order.send.timeout().as_secs(),
-                    built.plan.expiry_height
+                    outgoing.expiry_height
                 );
             }
             thread::sleep(POLL_INTERVAL);
@@ -258,15 +357,15 @@ impl Workshop<'_> {
     }
 
     /// What has become of it; nothing while it waits. Hands it over again if the node has forgotten it.
-    fn look(&mut self, built: &Built, raw: &[u8]) -> anyhow::Result<Option<Sent>> {
-        let id = built.id;
+    fn look(&mut self, outgoing: &Outgoing) -> anyhow::Result<Option<Sent>> {
+        let id = outgoing.id;
         // The height first: the transaction may be in the very block that comes in between.
         let tip = self.node.tip()?;
         if let Some(known) = self.node.transaction(&id)? {
             return Ok(known.height.map(Sent::Final));
         }
-        if tip < built.plan.expiry_height {
-            self.node.broadcast(raw)?;
+        if tip < outgoing.expiry_height {
+            self.node.broadcast(&outgoing.raw)?;
             return Ok(None);
         }
         self.sync()?;
@@ -276,22 +375,20 @@ impl Workshop<'_> {
         Ok(has_expired.then(|| Sent::TooLate(format!("no block up to {tip} took it"))))
     }
 
-    fn report(&self, built: &Built, height: Option<u64>) -> anyhow::Result<ExitCode> {
-        let plan = &built.plan;
-        let function = built.transaction.payload.function.name();
+    fn report(&self, outgoing: &Outgoing, height: Option<u64>) -> anyhow::Result<ExitCode> {
         let status = match height {
             Some(_) => "final",
             None => "pending",
         };
         if self.order.wallet.json {
             let json = Fields::new()
-                .with("id", built.id)
-                .with("function", function)
+                .with("id", outgoing.id)
+                .with("function", outgoing.function)
                 .with("status", status)
                 .with("height", height)
-                .with_amount("amount", plan.amount_units)
-                .with_amount("fee", plan.fee_units)
-                .with("expiry_height", plan.expiry_height)
+                .with_amount("amount", outgoing.amount_units)
+                .with_amount("fee", outgoing.fee_units)
+                .with("expiry_height", outgoing.expiry_height)
                 .into();
             return Report {
                 json,
@@ -299,18 +396,18 @@ impl Workshop<'_> {
             }
             .print(true);
         }
-        writeln!(io::stdout(), "{}", built.id)?;
+        writeln!(io::stdout(), "{}", outgoing.id)?;
         eprintln!(
             "{}: {} AX, fee {} AX, accepted by {}",
             self.order.verb,
-            in_ax(plan.amount_units),
-            in_ax(plan.fee_units),
+            in_ax(outgoing.amount_units),
+            in_ax(outgoing.fee_units),
             self.node.url()
         );
         if let Some(height) = height {
             eprintln!("final in block {height}");
         }
-        if matches!(plan.intent, Intent::Lock { .. }) {
+        if outgoing.is_lock {
             eprintln!("as much sAX appears on Delta with one of its next blocks");
         }
         Ok(ExitCode::SUCCESS)
