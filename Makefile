@@ -32,7 +32,7 @@ TMPFILESDIR ?= /usr/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/adnet
 UNITS := adnet.service adnet.socket adnet-delta.socket adnet-metrics.socket
 
-.PHONY: help setup build run test sim bench lint fmt install uninstall
+.PHONY: help setup build run test sim bench vectors lint fmt install uninstall
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench: setup ## Run all benchmarks; ends with one table
 	$(CARGO_BUILD) --bin adnet --bin bench-table
 	cargo bench --locked --workspace --bench '$(BENCH)' $(ARGS)
 	@$(CARGO_TARGET_DIR)/release/bench-table
+
+vectors: setup ## Run the proof library's own test vectors
+	.ci/orchard-vectors
 
 lint: setup ## Check formatting, clippy, dependencies
 	cargo fmt --all --check
