@@ -61,7 +61,7 @@ fn the_hash_is_frozen() {
     // only other development parameters: then the new value is right.)
     assert_eq!(
         dev().hash().to_string(),
-        "11640a85a2fdc75ac56bcbee22aaa9b1a6816ea185f3b5bd15e3a6767879ea4b"
+        "e25c867c3413a8189543823a0398761a84025956bcc36cd6c9e38d67cb718990"
     );
 }
 

@@ -8,6 +8,9 @@ use clap::{Args, Subcommand};
 
 /// Tools for Alpha that need no node
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  adnet alpha proof verify proof.json --state-root 5f2c...
+  adnet alpha proof verify --help")]
 pub(super) struct AlphaCommand {
     #[command(subcommand)]
     command: Command,

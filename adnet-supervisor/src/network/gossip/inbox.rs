@@ -156,8 +156,13 @@ mod tests {
     #[test]
     fn the_worker_gets_few_at_a_time() {
         let (mut inbox, now) = (Inbox::new(Topic::Transaction), Instant::now());
-        for n in 0..100 {
-            inbox.push(message(Topic::Transaction, n, 10), now).unwrap();
+        // Of several peers, each within its share.
+        for n in 0..JUDGED_MAX as u32 + 10 {
+            let message = Gossiped {
+                peer: [(n / 10) as u8; 32],
+                ..message(Topic::Transaction, n, 10)
+            };
+            inbox.push(message, now).unwrap();
         }
         let given: Vec<_> = std::iter::from_fn(|| inbox.pop(now)).collect();
         assert_eq!(given.len(), JUDGED_MAX);
