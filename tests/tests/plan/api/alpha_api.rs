@@ -46,10 +46,12 @@ fn r001_u010_alpha_api_endpoints() {
             !path.contains('{'),
             "{path} has a parameter that nobody fills"
         );
-        if is_get && !path.ends_with("/stream") {
+        // The streams are bytes for wallets, which the test `light_api` reads.
+        let is_stream = path.ends_with("/stream") || path == "/v1/compact/blocks";
+        if is_get && !is_stream {
             let path = match path.as_str() {
                 "/v1/block/range" => format!("{path}?from=0"),
-                "/v1/compact/blocks" | "/v1/tree/subtrees" => format!("{path}?from=0"),
+                "/v1/tree/subtrees" => format!("{path}?from=0"),
                 _ => path.clone(),
             };
             let (status, text) = api.text(&path).expect("the API answers");
