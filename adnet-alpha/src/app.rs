@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use adnet_common::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
+    Proposed, StateProof, TxError, Until, VerifiedTx, VerifyResult,
 };
 use adnet_common::attestation::{Attestation, MAX_CERTIFICATE_BYTES};
 use adnet_common::chain_id::ChainId;
@@ -254,8 +254,8 @@ impl Application for AlphaApp {
         Ok(rules.verify(raw)?)
     }
 
-    fn verify_all(rules: &Rules, raws: &[&[u8]]) -> Vec<VerifyResult<Transaction>> {
-        let verdicts = rules.verify_all(raws).into_iter();
+    fn verify_all(rules: &Rules, raws: &[&[u8]], until: Until) -> Vec<VerifyResult<Transaction>> {
+        let verdicts = rules.verify_all(raws, until).into_iter();
         verdicts.map(|verdict| Ok(verdict?)).collect()
     }
 

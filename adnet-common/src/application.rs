@@ -59,6 +59,25 @@ impl TxError {
 /// What semantic verification says of a transaction.
 pub type VerifyResult<T> = Result<VerifiedTx<T>, TxError>;
 
+/// How far many transactions are verified.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    End,
+    /// The first that is not valid decides: what comes after it need not be verified.
+    FirstInvalid,
+}
+
+impl Until {
+    /// Leaves out what comes after the first error, if that decides.
+    pub fn cut<T, E>(self, results: &mut Vec<Result<T, E>>) {
+        if self == Self::FirstInvalid
+            && let Some(invalid) = results.iter().position(Result::is_err)
+        {
+            results.truncate(invalid + 1);
+        }
+    }
+}
+
 /// What the state says of a transaction that is not in a block yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -160,9 +179,10 @@ pub trait Application: Sized + Send + 'static {
     /// Structural and semantic validity. Never panics on any bytes.
     fn verify(rules: &Self::Rules, raw: &[u8]) -> VerifyResult<Self::Tx>;
 
-    /// [`Application::verify`] of many at once, verdicts in their order. May use all cores, and is
-    /// cheaper than one after the other where the chain's proofs can be verified in batches.
-    fn verify_all(rules: &Self::Rules, raws: &[&[u8]]) -> Vec<VerifyResult<Self::Tx>>;
+    /// [`Application::verify`] of many at once, verdicts in their order, as far as `until` says. May use
+    /// all cores, and is cheaper than one after the other where proofs can be verified in batches.
+    fn verify_all(rules: &Self::Rules, raws: &[&[u8]], until: Until)
+    -> Vec<VerifyResult<Self::Tx>>;
 
     /// Contextual validity at the next height but for claims: balance, expiry, nonce not yet used.
     /// Reads nothing from the store: everything that waits is checked again after each block.

@@ -7,19 +7,25 @@
 //! A batch covers proof, spend signatures and binding signature. Bytes of ciphertexts and keys are
 //! covered by the signatures alone, so these are never left out. Whether nullifiers are fresh and
 //! the anchor is known is not the business of a proof: the state says so.
+//!
+//! Batches go side by side, one on each core and each on its core alone. The proof library would spread
+//! a single batch over all cores, but the way in which it splits its sums of points then takes more than
+//! twice the work for each proof.
 
+use adnet_common::application::Until;
 use orchard::bundle::{Authorized, BatchValidator};
 use orchard::circuit::VerifyingKey;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::verifying_key::verifying_key;
 
 /// Bundles of one batch, at most: more gain little, and a bad one costs more.
 pub const BATCH_MAX: usize = 128;
 /// Fewer are not worth being split among cores.
-const BATCH_MIN: usize = 16;
+const BATCH_MIN: usize = 8;
 
 /// A bundle with the hash that its signatures sign.
 pub struct Proved {
@@ -27,30 +33,89 @@ pub struct Proved {
     pub sighash: [u8; 32],
 }
 
-/// Whether each of these is good, in their order. Uses all cores.
-pub fn verify(bundles: &[Proved]) -> Vec<bool> {
-    if bundles.is_empty() {
-        return Vec::new();
-    }
+/// Whether each of these is good, in their order, up to the last or up to the first that is not. Uses
+/// as many cores as the pool of threads that it is called in.
+pub fn verify(bundles: &[Proved], until: Until) -> Vec<bool> {
     let key = verifying_key();
-    let share = bundles.len().div_ceil(rayon::current_num_threads());
-    let batches = bundles.par_chunks(share.clamp(BATCH_MIN, BATCH_MAX));
-    let verdicts = batches.flat_map_iter(|batch| {
-        let mut verdicts = vec![false; batch.len()];
-        bisect(key, batch, &mut verdicts);
-        verdicts
-    });
-    verdicts.collect()
+    let cores = rayon::current_num_threads();
+    let share = bundles.len().div_ceil(cores);
+    let batches: Vec<&[Proved]> = bundles.chunks(share.clamp(BATCH_MIN, BATCH_MAX)).collect();
+    // Batches are begun in their order, so all before a bad one are finished, too.
+    let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(batches.len()));
+    let work = || {
+        let mut finished = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= end.load(Ordering::Relaxed) {
+                return finished;
+            }
+            let mut verdicts = Vec::with_capacity(batches[index].len());
+            judge(key, batches[index], until, &mut verdicts);
+            if is_over(until, &verdicts) {
+                end.fetch_min(index + 1, Ordering::Relaxed);
+            }
+            finished.push((index, verdicts));
+        }
+    };
+    let mut finished = on_single_cores(cores.min(batches.len()), work);
+    finished.sort_unstable_by_key(|(index, _)| *index);
+    let mut verdicts = Vec::with_capacity(bundles.len());
+    for (_, batch) in finished {
+        verdicts.extend(batch);
+        if is_over(until, &verdicts) {
+            break;
+        }
+    }
+    verdicts
 }
 
-fn bisect(key: &VerifyingKey, bundles: &[Proved], verdicts: &mut [bool]) {
+fn is_over(until: Until, verdicts: &[bool]) -> bool {
+    until == Until::FirstInvalid && verdicts.last() == Some(&false)
+}
+
+/// Does `work` on so many threads at once, each of which the proof library takes for the only one. They
+/// are new ones, so that they have the priority of whoever waits for them.
+fn on_single_cores<T: Send>(threads: usize, work: impl Fn() -> Vec<T> + Sync) -> Vec<T> {
+    let alone = || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+        let pool = pool.thread_name(|_| "proofs".to_owned()).build();
+        let pool = pool.unwrap_or_else(|e| panic!("a thread that verifies cannot be started: {e}"));
+        pool.install(&work)
+    };
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(alone)).collect();
+        let ended = started.into_iter().flat_map(|thread| {
+            let ended = thread.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        ended.collect()
+    })
+}
+
+/// Adds the verdicts on these.
+fn judge(key: &VerifyingKey, bundles: &[Proved], until: Until, verdicts: &mut Vec<bool>) {
     if are_all_good(key, bundles) {
-        verdicts.fill(true);
-    } else if bundles.len() > 1 {
-        let (left, right) = bundles.split_at(bundles.len() / 2);
-        let (left_verdicts, right_verdicts) = verdicts.split_at_mut(left.len());
-        bisect(key, left, left_verdicts);
-        bisect(key, right, right_verdicts);
+        verdicts.resize(verdicts.len() + bundles.len(), true);
+    } else {
+        find_bad(key, bundles, until, verdicts);
+    }
+}
+
+/// Adds the verdicts on these, of which at least one is bad.
+fn find_bad(key: &VerifyingKey, bundles: &[Proved], until: Until, verdicts: &mut Vec<bool>) {
+    if bundles.len() == 1 {
+        verdicts.push(false);
+        return;
+    }
+    let (left, right) = bundles.split_at(bundles.len() / 2);
+    let before = verdicts.len();
+    judge(key, left, until, verdicts);
+    if is_over(until, verdicts) {
+        return;
+    }
+    match verdicts[before..].contains(&false) {
+        true => judge(key, right, until, verdicts),
+        false => find_bad(key, right, until, verdicts),
     }
 }
 

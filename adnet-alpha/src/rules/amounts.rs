@@ -30,8 +30,7 @@ impl Rules {
                 least_units,
             });
         }
-        let is_paid_by_pool = function.account().is_none() && function.order().is_none();
-        if is_paid_by_pool && given_units != least_units {
+        if function.is_paid_by_pool() && given_units != least_units {
             return Err(Refusal::FeeNotStandard {
                 given_units,
                 needed_units: least_units,

@@ -10,7 +10,7 @@ mod signatures;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use adnet_common::application::VerifiedTx;
+use adnet_common::application::{Until, VerifiedTx};
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use crate::pool::proofs::{self, Proved};
 use crate::refusal::Refusal;
-use crate::tx::{FeeSchedule, Function, Transaction};
+use crate::tx::{FeeSchedule, Function, Payload, Transaction};
 
 /// The parameters of one network that never change. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +76,21 @@ impl Rules {
     /// # Errors
     /// The first rule that it breaks.
     pub fn verify(&self, raw: &[u8]) -> Result<VerifiedTx<Transaction>, Refusal> {
-        let verdict = self.verify_all(&[raw]).pop();
+        let verdict = self.verify_all(&[raw], Until::End).pop();
         verdict.expect("one transaction has one verdict")
     }
 
-    /// Structural and semantic validity of many, verdicts in their order. Proofs come last, because
-    /// they cost the most, and together, because they cost less so. Uses all cores.
-    pub fn verify_all(&self, raws: &[&[u8]]) -> Vec<Result<VerifiedTx<Transaction>, Refusal>> {
+    /// Structural and semantic validity of many, verdicts in their order, up to the last or up to the
+    /// first that is not valid. Proofs come last, because they cost the most, and together, because they
+    /// cost less so. Uses all cores.
+    pub fn verify_all(
+        &self,
+        raws: &[&[u8]],
+        until: Until,
+    ) -> Vec<Result<VerifiedTx<Transaction>, Refusal>> {
         let checked = raws.par_iter().map(|raw| self.check_but_proof(raw));
-        let checked: Vec<Result<Checked, Refusal>> = checked.collect();
+        let mut checked: Vec<Result<Checked, Refusal>> = checked.collect();
+        until.cut(&mut checked);
         let (mut verdicts, mut claims) = (Vec::with_capacity(raws.len()), Vec::new());
         for result in checked {
             match result {
@@ -96,11 +102,12 @@ impl Rules {
             }
         }
         let (places, bundles): (Vec<usize>, Vec<Proved>) = claims.into_iter().unzip();
-        for (place, is_good) in places.into_iter().zip(proofs::verify(&bundles)) {
+        for (place, is_good) in places.into_iter().zip(proofs::verify(&bundles, until)) {
             if !is_good {
                 verdicts[place] = Err(Refusal::BadProof);
             }
         }
+        until.cut(&mut verdicts);
         verdicts
     }
 
@@ -134,17 +141,30 @@ impl Rules {
             id: tx.id(),
             sender,
             nonce,
-            // The fee as a multiple of the least one, in 2^-32 units: what notes pay is exactly that, and
-            // must not stand behind public transactions because proofs are long.
-            priority: (u128::from(payload.fee_units) << 32)
-                / u128::from(self.least_units(payload, raw.len()).max(1)),
+            priority: self.priority(payload, raw.len()),
             last_valid_height: payload.expiry_height,
             claims: actions.map(|action| action.nullifier).collect(),
             raw: raw.to_vec(),
             inner: tx,
         })
     }
+
+    /// The fee as a multiple of the least one, in 2^-32: nobody stands behind others because proofs are
+    /// long.
+    fn priority(&self, payload: &Payload, len: usize) -> u128 {
+        let bid = match payload.function.is_paid_by_pool() {
+            true => POOL_BID,
+            false => 1,
+        };
+        let least_units = self.least_units(payload, len).max(1);
+        ((u128::from(payload.fee_units) * bid) << 32) / u128::from(least_units)
+    }
 }
+
+/// What the pool pays is exactly the least fee, so that fees tell nothing of wallets. It cannot bid for a
+/// place, and ranks as if it had paid so many times as much: who wants to keep the pool's transactions
+/// out of blocks pays that for each of his own.
+const POOL_BID: u128 = 8;
 
 /// A transaction that is good if its bundle is.
 struct Checked {

@@ -119,6 +119,11 @@ impl Function {
         }
     }
 
+    /// Whether the fee comes out of the shielded pool.
+    pub fn is_paid_by_pool(&self) -> bool {
+        self.account().is_none() && self.order().is_none()
+    }
+
     /// What it does in the shielded pool, if it does anything there.
     pub fn bundle(&self) -> Option<&Bundle> {
         match self {

@@ -1,6 +1,7 @@
 //! One real transaction of each function of the pool, as it was once made: whoever changes the format
 //! sees it here. The hashes were computed apart from this code, with Python's hashlib.
 
+use adnet_common::application::Until;
 use adnet_common::codec::Reader;
 use adnet_common::hash::Hash;
 
@@ -79,10 +80,13 @@ fn their_proofs_are_good_for_their_own_payload_alone() {
         }
     };
     let mut all: Vec<Proved> = golden().iter().map(proved).collect();
-    assert_eq!(proofs::verify(&all), [true; 6]);
+    assert_eq!(proofs::verify(&all, Until::End), [true; 6]);
+    assert_eq!(proofs::verify(&all, Until::FirstInvalid), [true; 6]);
     // A signature of something else in the midst of them.
     all[2].sighash = Hash::ZERO.0;
-    assert_eq!(proofs::verify(&all), [true, true, false, true, true, true]);
+    let verdicts = [true, true, false, true, true, true];
+    assert_eq!(proofs::verify(&all, Until::End), verdicts);
+    assert_eq!(proofs::verify(&all, Until::FirstInvalid), verdicts[..3]);
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl<A: Application> Node<A> {
         self.tip_proof = Some(proof);
         self.bodies.end_height(height);
         self.needed.clear();
-        self.verifying.end_height(height);
+        self.verifying.end_height(height, outputs);
         self.flood.end_height();
         self.timers.end_heights(height);
         self.sibling.inbox().consume(self.app.last_consumed());

@@ -151,6 +151,8 @@ pub enum Output<A: Application> {
     /// Transactions to be verified, on any thread. Each job is answered once, by
     /// [`Input::Verified`], whenever it is done; the node goes on meanwhile.
     Verify(VerifyJob),
+    /// Nobody waits for the job with this number any more. An answer does no harm.
+    Abandon(u64),
     /// To all linked peers but these.
     Relay {
         except: Vec<Peer>,

@@ -6,8 +6,9 @@
 //!
 //! A gossiped transaction waits for its verdict; the same bytes of several peers are one job. A block
 //! waits until each of its transactions is known to be valid, or the first is known not to be; only
-//! those that nobody has verified before are handed out. What comes back for a block that nobody wants
-//! any more is remembered all the same.
+//! those that nobody has verified before are handed out. The job of a block
+//! that nobody wants any more is abandoned; that of one which is in more of a hurry by now is handed out
+//! anew.
 //!
 //! Bounds: gossiped transactions in number and bytes, and the senders that wait for each; jobs of
 //! blocks. A block that finds no place waits for the end of another job, each of which looks again.
@@ -90,7 +91,18 @@ enum Stage<T> {
 
 struct Pending<T> {
     height: u64,
+    urgency: Urgency,
     stage: Stage<T>,
+}
+
+impl<T> Pending<T> {
+    /// The job that it waits for.
+    fn job(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Waiting(job, _) => Some(job),
+            Stage::Verified(_) | Stage::Invalid(_) => None,
+        }
+    }
 }
 
 /// What is to go on when a job has ended.
@@ -175,12 +187,14 @@ impl<T> Verifying<T> {
         urgency: Urgency,
         outputs: &mut Vec<Output<A>>,
     ) -> BlockTxs<T> {
+        let mut slower = None;
         if let Some(pending) = self.blocks.get(&hash) {
-            return match &pending.stage {
-                Stage::Waiting(..) => BlockTxs::Waiting,
-                Stage::Verified(txs) => BlockTxs::Verified(txs.clone()),
-                Stage::Invalid(error) => BlockTxs::Invalid(error.clone()),
-            };
+            match &pending.stage {
+                Stage::Waiting(job, _) if urgency < pending.urgency => slower = Some(*job),
+                Stage::Waiting(..) => return BlockTxs::Waiting,
+                Stage::Verified(txs) => return BlockTxs::Verified(txs.clone()),
+                Stage::Invalid(error) => return BlockTxs::Invalid(error.clone()),
+            }
         }
         let raws = &block.body.txs;
         let keys: Vec<Hash> = raws.iter().map(|raw| verified.key(raw)).collect();
@@ -192,20 +206,39 @@ impl<T> Verifying<T> {
         let height = block.header.height;
         if unknown.is_empty() {
             let txs: Vec<_> = known.into_iter().flatten().collect();
-            let stage = Stage::Verified(txs.clone());
-            self.blocks.insert(hash, Pending { height, stage });
+            self.set(hash, height, urgency, Stage::Verified(txs.clone()));
+            self.abandon(slower, outputs);
             return BlockTxs::Verified(txs);
         }
-        if self.block_jobs < BLOCK_JOBS_MAX {
+        if self.block_jobs < BLOCK_JOBS_MAX || slower.is_some() {
             let txs = unknown.iter().map(|(index, _)| raws[*index].clone());
             let txs = txs.collect();
             self.block_jobs += 1;
             let job = self.job(Work::Block(hash, unknown), urgency, txs);
-            let stage = Stage::Waiting(job.id, known);
+            self.set(hash, height, urgency, Stage::Waiting(job.id, known));
             outputs.push(Output::Verify(job));
-            self.blocks.insert(hash, Pending { height, stage });
+            self.abandon(slower, outputs);
         }
         BlockTxs::Waiting
+    }
+
+    fn set(&mut self, block: Hash, height: u64, urgency: Urgency, stage: Stage<T>) {
+        let pending = Pending {
+            height,
+            urgency,
+            stage,
+        };
+        self.blocks.insert(block, pending);
+    }
+
+    /// Lets the job of a block go, if it has not been answered.
+    fn abandon<A: Application<Tx = T>>(&mut self, job: Option<u64>, outputs: &mut Vec<Output<A>>) {
+        if let Some(job) = job
+            && self.jobs.remove(&job).is_some()
+        {
+            self.block_jobs -= 1;
+            outputs.push(Output::Abandon(job));
+        }
     }
 
     fn job(&mut self, work: Work, urgency: Urgency, txs: Vec<Vec<u8>>) -> VerifyJob {
@@ -215,7 +248,7 @@ impl<T> Verifying<T> {
         VerifyJob { id, urgency, txs }
     }
 
-    /// Takes in what came of a job. `None` for one that this life of the node has not handed out.
+    /// Takes in what came of a job. `None` for one that was abandoned, or handed out in another life.
     pub fn ended(
         &mut self,
         verified: &Verified<T>,
@@ -278,18 +311,26 @@ impl<T> Verifying<T> {
         pending.is_some_and(|pending| matches!(pending.stage, Stage::Verified(_)))
     }
 
-    /// Forgets the blocks up to a committed height. Their jobs go on.
-    pub fn end_height(&mut self, height: u64) {
-        self.blocks.retain(|_, pending| pending.height > height);
+    /// Forgets the blocks up to a committed height.
+    pub fn end_height<A: Application<Tx = T>>(
+        &mut self,
+        height: u64,
+        outputs: &mut Vec<Output<A>>,
+    ) {
+        let ended = self
+            .blocks
+            .extract_if(.., |_, pending| pending.height <= height);
+        let ended: Vec<u64> = ended.filter_map(|(_, pending)| pending.job()).collect();
+        for job in ended {
+            self.abandon(Some(job), outputs);
+        }
         self.building = None;
         self.synced = None;
     }
 
     /// The chain begins anew on another state, in the same life: only verdicts are still waited for.
-    pub fn forget_blocks(&mut self) {
-        self.blocks.clear();
+    pub fn forget_blocks<A: Application<Tx = T>>(&mut self, outputs: &mut Vec<Output<A>>) {
+        self.end_height(u64::MAX, outputs);
         self.deciding = None;
-        self.building = None;
-        self.synced = None;
     }
 }

@@ -212,6 +212,7 @@ impl<A: Application> ChainLoop<A> {
                     self.send_network(Some(peer), Vec::new(), class, bytes)?
                 }
                 Output::Verify(job) => self.shared.verifier.add(job),
+                Output::Abandon(job) => self.shared.verifier.abandon(job),
                 Output::Publish { topic, bytes } => {
                     let topic = topic as u8;
                     self.push_network(&GossipOutMsg { topic, bytes }, SUPERVISOR_PATIENCE)?;

@@ -20,7 +20,7 @@ use crate::transaction::{self, DeltaTx};
 use crate::validators;
 use adnet_common::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
+    Proposed, StateProof, TxError, Until, VerifiedTx, VerifyResult,
 };
 use adnet_common::attestation::Attestation;
 use adnet_common::chain_id::ChainId;
@@ -154,8 +154,10 @@ impl Application for DeltaApp {
         transaction::verify(rules, raw)
     }
 
-    fn verify_all(rules: &Rules, raws: &[&[u8]]) -> Vec<VerifyResult<DeltaTx>> {
-        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
+    fn verify_all(rules: &Rules, raws: &[&[u8]], until: Until) -> Vec<VerifyResult<DeltaTx>> {
+        let mut verdicts = raws.iter().map(|raw| Self::verify(rules, raw)).collect();
+        until.cut(&mut verdicts);
+        verdicts
     }
 
     /// Accounts exclude each other by nonce: no transaction has a claim.

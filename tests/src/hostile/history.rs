@@ -190,6 +190,7 @@ fn live<A: Application>(genesis: &Arc<Genesis>, txs: &[Vec<u8>], exchanges: &[Ex
             | Output::Distrust { .. }
             | Output::Verdict { .. }
             | Output::Verify(_)
+            | Output::Abandon(_)
             | Output::Committed { .. } => {}
         }
     }

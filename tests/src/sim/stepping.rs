@@ -331,6 +331,7 @@ impl Simulation {
                 let after_ms = self.waits_ms + takes_ms;
                 self.later(after_ms, place, Event::Verified { life, job });
             }
+            Output::Abandon(_) => {}
             Output::Committed { snapshot, .. } => {
                 let height = snapshot.status.height;
                 self.show::<A>(place, height);

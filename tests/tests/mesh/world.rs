@@ -312,7 +312,7 @@ impl<A: Application> World<A> {
                 }
                 // What is gossiped goes another way; here are the links alone.
                 Output::Publish { .. } | Output::Verdict { .. } => {}
-                Output::Sibling(_) | Output::Committed { .. } => {}
+                Output::Sibling(_) | Output::Abandon(_) | Output::Committed { .. } => {}
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use adnet_alpha::AlphaApp;
 use adnet_alpha::tx::Transaction;
-use adnet_common::application::Application;
+use adnet_common::application::{Application, Until};
 use adnet_common::chain_id::ChainId;
 use adnet_tests::shielded;
 use adnet_tests::sim::{self, Scenario};
@@ -24,7 +24,7 @@ fn the_prepared_transactions_are_those_of_the_simulated_network() {
     let raws = shielded::transactions();
     let rules = AlphaApp::rules(&sim::genesis(VALIDATORS));
     let refs: Vec<&[u8]> = raws.iter().map(Vec::as_slice).collect();
-    let verdicts = AlphaApp::verify_all(&rules, &refs);
+    let verdicts = AlphaApp::verify_all(&rules, &refs, Until::End);
     assert_eq!(verdicts.len(), 6);
     for (raw, verdict) in raws.iter().zip(verdicts) {
         let name = Transaction::decode(raw).map(|tx| tx.payload.function.name());

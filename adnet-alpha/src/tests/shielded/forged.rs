@@ -1,6 +1,6 @@
 //! Forgeries of real transactions: every byte that matters, and bad ones among good ones.
 
-use adnet_common::application::Application;
+use adnet_common::application::{Application, Until};
 
 use super::super::harness::Chain;
 use super::prover::Owner;
@@ -136,7 +136,7 @@ fn every_forged_variant_is_refused_by_name_and_spoils_no_batch() {
     let rules = AlphaApp::rules(&chain.genesis);
     let raws: Vec<Vec<u8>> = batch.iter().map(Transaction::encode).collect();
     let raws: Vec<&[u8]> = raws.iter().map(Vec::as_slice).collect();
-    let verdicts = AlphaApp::verify_all(&rules, &raws);
+    let verdicts = AlphaApp::verify_all(&rules, &raws, Until::End);
     for (index, (tx, verdict)) in batch.iter().zip(verdicts).enumerate() {
         assert_eq!(verdict.is_ok(), *tx == good, "place {index} of the batch");
     }

@@ -3,7 +3,7 @@
 use super::host::TestHost;
 use crate::application::{
     Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
-    Proposed, StateProof, TxError, VerifiedTx, VerifyResult,
+    Proposed, StateProof, TxError, Until, VerifiedTx, VerifyResult,
 };
 use crate::attestation::{Attestation, OutboundMessage};
 use crate::chain_id::ChainId;
@@ -247,12 +247,14 @@ impl<P: Plan> Application for Bare<P> {
         }
     }
 
-    fn verify_all(rules: &BareRules, raws: &[&[u8]]) -> Vec<VerifyResult<()>> {
+    fn verify_all(rules: &BareRules, raws: &[&[u8]], until: Until) -> Vec<VerifyResult<()>> {
         let mut batches = rules.batches.lock().expect("no test panics here");
         batches.push(raws.len());
         drop(batches);
         drop(rules.close());
-        raws.iter().map(|raw| Self::verify(rules, raw)).collect()
+        let mut verdicts = raws.iter().map(|raw| Self::verify(rules, raw)).collect();
+        until.cut(&mut verdicts);
+        verdicts
     }
 
     fn check(&self, _: &VerifiedTx<()>) -> Result<Admission, TxError> {

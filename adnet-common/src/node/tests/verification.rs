@@ -3,12 +3,13 @@
 use super::bare::{Bare, GENESIS_MS, Machine, NoPlan, bad_tx, genesis, good_tx};
 use super::host::TestHost;
 use crate::application::{Application, TxError, VerifiedTx};
+use crate::block::{Block, Body, Header};
 use crate::chain_id::ChainId;
 use crate::consensus::{CommitCertificate, Step};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::ledger;
-use crate::node::verifying::GOSSIPED_MAX;
+use crate::node::verifying::{BlockTxs, GOSSIPED_MAX};
 use crate::node::{Fault, Input, Output, Peer, Topic, Urgency, Verdict, VerifyJob};
 use crate::worker::Request;
 use std::collections::VecDeque;
@@ -408,4 +409,40 @@ fn fetched_blocks_are_verified_ahead() {
         pair.verify(1);
     }
     assert_eq!(pair.committed(1), pair.committed(0));
+}
+
+#[test]
+fn a_blocks_job_hurries_with_it_and_ends_with_it() {
+    let mut machine = machine();
+    let body = Body {
+        txs: vec![good_tx(1, 0, &[])],
+        ..Body::default()
+    };
+    let header = Header {
+        height: machine.node.tip().height + 1,
+        body_root: body.root(),
+        ..machine.node.tip().clone()
+    };
+    let (height, block) = (header.height, Block { header, body });
+    let (verifying, verified) = (&mut machine.node.verifying, &machine.node.verified);
+    let mut of_block = |urgency| {
+        let mut outputs: Vec<Output<App>> = Vec::new();
+        let txs = verifying.of_block(verified, block.hash(), &block, urgency, &mut outputs);
+        assert!(matches!(txs, BlockTxs::Waiting));
+        outputs
+    };
+    let slow = job(&of_block(Urgency::Sync));
+    assert!(of_block(Urgency::Sync).is_empty());
+    let outputs = of_block(Urgency::Consensus);
+    let [Output::Verify(fast), Output::Abandon(abandoned)] = &outputs[..] else {
+        panic!("another job for the old one")
+    };
+    assert_eq!((fast.urgency, *abandoned), (Urgency::Consensus, slow.id));
+    assert!(of_block(Urgency::Sync).is_empty());
+    // The answer to the old one comes too late, and the block ends before the new one is answered.
+    assert!(step(&mut machine, answer(&slow)).is_empty());
+    let mut outputs: Vec<Output<App>> = Vec::new();
+    machine.node.verifying.end_height(height, &mut outputs);
+    assert!(matches!(outputs[..], [Output::Abandon(id)] if id == fast.id));
+    assert!(step(&mut machine, answer(fast)).is_empty());
 }

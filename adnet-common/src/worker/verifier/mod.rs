@@ -15,7 +15,7 @@ pub(super) use figures::VerifierFigures;
 pub(super) use queue::Answer;
 
 use super::clock::monotonic_ns;
-use crate::application::{Application, TxError};
+use crate::application::{Application, TxError, Until};
 use crate::hash::Hash;
 use crate::node::{Checked, Verified, VerifyJob};
 use queue::{Batch, Queue};
@@ -87,6 +87,11 @@ impl<A: Application> Verifier<A> {
         self.shared.waiting.notify_one();
     }
 
+    /// Nobody waits for this job any more.
+    pub(super) fn abandon(&self, job: u64) {
+        self.shared.state().queue.abandon(job);
+    }
+
     /// Verifies a client's transaction. `None` if too many wait already, or the node stops.
     pub(super) async fn verify(&self, raw: Vec<u8>) -> Option<Checked<A::Tx>> {
         let key = self.shared.verified.key(&raw);
@@ -127,12 +132,15 @@ impl<A: Application> Shared<A> {
             let started_ns = monotonic_ns();
             let checked = self.verify(&batch);
             let took_ns = monotonic_ns().saturating_sub(started_ns);
-            self.figures.observe(batch.len(), took_ns);
+            self.figures.observe(checked.len(), took_ns);
             let mut state = self.state();
-            let results = batch.iter().zip(checked);
+            let mut txs = batch.txs.into_iter();
+            // The first that is not valid may be the last: those behind it have no result.
+            let results = checked.into_iter().zip(&mut txs);
             let answers: Vec<_> = results
-                .flat_map(|((key, _), checked)| state.queue.finish(key, checked))
+                .flat_map(|(checked, (key, _))| state.queue.finish(&key, checked))
                 .collect();
+            state.queue.put_back(txs);
             drop(state);
             let has_answers = !answers.is_empty();
             for answer in answers {
@@ -161,26 +169,28 @@ impl<A: Application> Shared<A> {
 
     fn verify(&self, batch: &Batch) -> Vec<Checked<A::Tx>> {
         // Another way may have brought it since it was asked for.
-        let mut checked: Vec<Option<Checked<A::Tx>>> = batch
+        let checked: Vec<Option<Checked<A::Tx>>> = batch
+            .txs
             .iter()
             .map(|(key, _)| self.verified.get(key).map(Ok))
             .collect();
-        let unknown = batch.iter().zip(&checked);
+        let unknown = batch.txs.iter().zip(&checked);
         let unknown: Vec<&[u8]> = unknown
             .filter(|(_, known)| known.is_none())
             .map(|((_, raw), _)| raw.as_slice())
             .collect();
         let fresh = match unknown.is_empty() {
             true => Vec::new(),
-            false => A::verify_all(&self.rules, &unknown),
+            false => A::verify_all(&self.rules, &unknown, batch.until),
         };
-        assert_eq!(fresh.len(), unknown.len(), "there is a verdict on each");
+        let is_whole = fresh.len() == unknown.len()
+            || (batch.until == Until::FirstInvalid && matches!(fresh.last(), Some(Err(_))));
+        assert!(is_whole, "verdicts end early at what is not valid only");
         let mut fresh = fresh.into_iter().map(|result| result.map(Arc::new));
-        let fill = |known: &mut Option<Checked<A::Tx>>| match known.take() {
-            Some(known) => known,
-            None => fresh.next().expect("there is a verdict on each"),
-        };
-        checked.iter_mut().map(fill).collect()
+        let filled = checked.into_iter();
+        filled
+            .map_while(|known| known.or_else(|| fresh.next()))
+            .collect()
     }
 }
 

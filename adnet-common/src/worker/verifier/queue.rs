@@ -12,7 +12,7 @@
 //! Pure: no clock, no thread. Bounds: clients in number and bytes; jobs are bounded by the chain's
 //! thread, which hands them out (`node/verifying.rs`).
 
-use crate::application::TxError;
+use crate::application::{TxError, Until};
 use crate::hash::Hash;
 use crate::node::{Checked, Urgency, VerifyJob};
 use std::collections::{BTreeMap, VecDeque};
@@ -69,8 +69,13 @@ pub struct Answer<T> {
     pub checked: Vec<Checked<T>>,
 }
 
-/// Transactions to be verified together, by what they are found by.
-pub type Batch = Vec<(Hash, Vec<u8>)>;
+/// Transactions to be verified together.
+pub struct Batch {
+    /// With what they are found by.
+    pub txs: Vec<(Hash, Vec<u8>)>,
+    /// One of a block that is not valid makes the others of its block needless.
+    pub until: Until,
+}
 
 /// See the module.
 pub struct Queue<T> {
@@ -112,6 +117,11 @@ impl<T> Queue<T> {
             self.ask(key, raw, lane, Asker::Job(job.id, place), &mut row);
         }
         self.lanes[lane as usize].push_back(row);
+    }
+
+    /// Lets a job go; what nobody else waits for is not verified.
+    pub fn abandon(&mut self, job: u64) {
+        self.jobs.remove(&job);
     }
 
     /// Takes in a client's transaction, if there is room.
@@ -162,7 +172,7 @@ impl<T> Queue<T> {
 
     /// Takes what is to be verified next, or nothing if nothing waits.
     pub fn next_batch(&mut self) -> Option<Batch> {
-        let (mut batch, mut bytes) = (Batch::new(), 0);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_OF_BLOCKS_TXS_MAX && bytes < BATCH_BYTES_MAX {
             let Some((key, raw)) = self.take(Lane::Consensus) else {
                 break;
@@ -188,7 +198,11 @@ impl<T> Queue<T> {
                 break;
             }
         }
-        (!batch.is_empty()).then_some(batch)
+        let until = match is_for_blocks {
+            true => Until::FirstInvalid,
+            false => Until::End,
+        };
+        (!batch.is_empty()).then_some(Batch { txs: batch, until })
     }
 
     /// The next transaction of a lane that somebody still waits for.
@@ -219,6 +233,20 @@ impl<T> Queue<T> {
             }
             entry.is_running = true;
             return Some((key, std::mem::take(&mut entry.raw)));
+        }
+    }
+
+    /// Lets those of a batch for blocks that were not verified wait again, before all others.
+    pub fn put_back(&mut self, txs: impl Iterator<Item = (Hash, Vec<u8>)>) {
+        let mut row = VecDeque::new();
+        for (key, raw) in txs {
+            let entry = self.entries.get_mut(&key);
+            let entry = entry.expect("it waits until it is finished");
+            (entry.raw, entry.is_running) = (raw, false);
+            row.push_back(key);
+        }
+        if !row.is_empty() {
+            self.lanes[Lane::Consensus as usize].push_front(row);
         }
     }
 
@@ -298,13 +326,12 @@ mod tests {
     }
 
     fn names(batch: &Option<Batch>) -> Vec<u8> {
-        let batch = batch.iter().flatten();
-        batch
-            .map(|(key, raw)| {
-                assert!(raw.len() == 100 && raw[0] == key.0[0]);
-                key.0[0]
-            })
-            .collect()
+        let txs = batch.iter().flat_map(|batch| &batch.txs);
+        txs.map(|(key, raw)| {
+            assert!(raw.len() == 100 && raw[0] == key.0[0]);
+            key.0[0]
+        })
+        .collect()
     }
 
     fn good(name: u8) -> Checked<()> {
@@ -383,6 +410,31 @@ mod tests {
         assert_eq!(answer.checked.len(), 6);
         assert!(answer.checked[5].is_err() && answer.checked[..5].iter().all(Result::is_ok));
         assert!(queue.next_batch().is_none(), "nobody waits for the rest");
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn those_behind_a_bad_one_wait_again_unless_nobody_wants_them() {
+        let urgency = Urgency::Consensus;
+        let mut queue = queue(&[(1, urgency, &[1, 2, 3]), (2, urgency, &[11, 12, 13])]);
+        queue.abandon(7); // nobody knows it
+        let batch = queue.next_batch().expect("both");
+        assert_eq!(batch.until, Until::FirstInvalid);
+        let mut txs = batch.txs.into_iter();
+        let results = [good(1), good(11), bad()];
+        let answers: Vec<_> = results
+            .into_iter()
+            .zip(&mut txs)
+            .flat_map(|(checked, (key, _))| queue.finish(&key, checked))
+            .collect();
+        assert_eq!((answers.len(), answers[0].job), (1, 1));
+        queue.put_back(txs);
+        // The third of the first block has nobody who waits for it any more.
+        let batch = queue.next_batch();
+        assert_eq!(names(&batch), [12, 13]);
+        queue.abandon(2);
+        queue.put_back(batch.expect("seen above").txs.into_iter());
+        assert!(queue.next_batch().is_none());
         assert_eq!(queue.len(), 0);
     }
 

@@ -122,7 +122,7 @@ impl<A: Application> Node<A> {
         // Verdicts are still due, and whoever verifies looks into the same memory.
         std::mem::swap(&mut fresh.verified, &mut self.verified);
         std::mem::swap(&mut fresh.verifying, &mut self.verifying);
-        fresh.verifying.forget_blocks();
+        fresh.verifying.forget_blocks(outputs);
         *self = fresh;
         outputs.push(Output::Committed {
             snapshot: self.snapshot(),
