@@ -13,6 +13,7 @@ pub mod codec;
 pub mod config;
 pub mod consensus;
 pub mod consensus_keys;
+pub mod durable_file;
 pub mod genesis;
 pub mod hash;
 pub mod header;

@@ -3,7 +3,6 @@
 
 use adnet_common::hash::Hash;
 
-use super::history::Status;
 use super::intent::{Intent, Source};
 use super::select::{self, SelectError, Selection};
 use super::state::Wallet;
@@ -70,10 +69,6 @@ pub enum PlanError {
     },
     #[error("the account pays, but its balance and number are not known")]
     AccountUnknown,
-    #[error("there is no such pending transaction")]
-    NotPending,
-    #[error("the transaction can still come to a block: built again, it could pay twice")]
-    StillPending,
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
@@ -90,19 +85,16 @@ impl Wallet {
         }
     }
 
-    /// The same again, for a transaction that has expired.
-    pub fn plan_again(&self, id: &Hash, conditions: &Conditions) -> Result<Plan, PlanError> {
-        let mut pending = self.pending().iter();
-        let pending = pending.find(|pending| pending.id == *id);
-        let pending = pending.ok_or(PlanError::NotPending)?;
-        if self.status(pending) == Status::Pending {
-            return Err(PlanError::StillPending);
+    /// The same payment once more, for a transaction that came too late. It is of the same notes and
+    /// has the same number: of the two only one can ever be in a block, whatever a node says of the
+    /// first.
+    pub fn plan_again(&self, id: Hash, plan: &Plan, expiry_window_blocks: u64) -> Plan {
+        Plan {
+            anchor_height: plan.anchor_height.map(|_| self.anchor_height()),
+            expiry_height: self.tip().height.saturating_add(expiry_window_blocks),
+            replaces: Some(id),
+            ..plan.clone()
         }
-        let plan = self.plan(&pending.intent, conditions)?;
-        Ok(Plan {
-            replaces: Some(*id),
-            ..plan
-        })
     }
 
     /// The most that could leave the pool at once now, by an intent like this one; its own amount

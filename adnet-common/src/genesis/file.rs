@@ -1,13 +1,13 @@
 //! Reading and writing `genesis.json`: bounded in size, strict in its fields, valid as a whole.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use super::{Genesis, GenesisProblem};
+use crate::durable_file::{self, Before};
 
 /// The file's name in the data directory.
 pub const GENESIS_FILE_NAME: &str = "genesis.json";
@@ -82,30 +82,8 @@ impl Genesis {
         let mut text =
             serde_json::to_string_pretty(self).expect("a struct of plain fields serialises");
         text.push('\n');
-        let temporary = path.with_extension(format!("json.{}.tmp", std::process::id()));
-        let written = write_durably(&temporary, text.as_bytes())
-            .and_then(|()| fs::hard_link(&temporary, path));
-        let removed = fs::remove_file(&temporary);
-        written.and(removed).map_err(in_path)?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(in_path)
+        durable_file::write(path, text.as_bytes(), 0o644, Before::Nothing).map_err(in_path)
     }
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn listed(problems: &[GenesisProblem]) -> String {

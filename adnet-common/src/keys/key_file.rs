@@ -6,17 +6,17 @@
 //! a name is a plain word, so no name leaves the folder.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::secret::{KeyKind, SecretKey, SecretKeyError};
+use crate::durable_file::{self, Before};
 
 /// The name of the key that signs consensus messages.
 pub const VALIDATOR_KEY_NAME: &str = "validator";
@@ -128,22 +128,13 @@ impl KeyDir {
             serde_json::to_string_pretty(&file).expect("a struct of plain fields serialises"),
         );
         text.push('\n');
-        let temporary = self.dir.join(format!(".{name}.{}.tmp", std::process::id()));
-        let written = write_durably(&temporary, text.as_bytes()).and_then(|()| {
-            renameat_with(CWD, &temporary, CWD, &path, RenameFlags::NOREPLACE)
-                .map_err(io::Error::from)
-        });
+        let written = durable_file::write(&path, text.as_bytes(), 0o600, Before::Nothing);
         if let Err(source) = written {
-            // The temporary file may hold the secret: it must not stay behind.
-            let _ = fs::remove_file(&temporary);
             return Err(match source.kind() {
                 io::ErrorKind::AlreadyExists => KeyFileError::Exists { path },
                 _ => KeyFileError::Io { path, source },
             });
         }
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(in_path(&self.dir))?;
         Ok(path)
     }
 
@@ -238,21 +229,6 @@ impl KeyDir {
         names.sort();
         Ok(names)
     }
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A file of this name can only be left over from a process of the same id that died here.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn in_path(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError + use<> {

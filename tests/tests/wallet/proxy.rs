@@ -21,6 +21,8 @@ pub enum Fate {
     },
     /// Never answered.
     Hold,
+    /// Refused with this code, and the node does not hear of it.
+    Refuse(&'static str),
 }
 
 /// Passes requests on to a node, one per connection.
@@ -32,16 +34,16 @@ pub struct Proxy {
 
 impl Proxy {
     /// `fate` decides by the path. Its threads end with the test's process.
-    pub fn before(node: &TestNode, fate: fn(&str) -> Fate) -> Self {
+    pub fn before(node: &TestNode, fate: impl Fn(&str) -> Fate + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let target = node.alpha().address;
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let paths = Arc::clone(&seen);
+        let (paths, fate) = (Arc::clone(&seen), Arc::new(fate));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let paths = Arc::clone(&paths);
-                thread::spawn(move || pass(client, target, fate, &paths));
+                let (paths, fate) = (Arc::clone(&paths), Arc::clone(&fate));
+                thread::spawn(move || pass(client, target, &*fate, &paths));
             }
         });
         Proxy { address, seen }
@@ -59,7 +61,12 @@ impl Proxy {
     }
 }
 
-fn pass(client: TcpStream, target: SocketAddr, fate: fn(&str) -> Fate, seen: &Mutex<Vec<String>>) {
+fn pass(
+    client: TcpStream,
+    target: SocketAddr,
+    fate: &dyn Fn(&str) -> Fate,
+    seen: &Mutex<Vec<String>>,
+) {
     let mut reader = BufReader::new(&client);
     let Some((method, mut path, length)) = head(&mut reader) else {
         return;
@@ -76,6 +83,18 @@ fn pass(client: TcpStream, target: SocketAddr, fate: fn(&str) -> Fate, seen: &Mu
         Fate::Hold => {
             // Until the client gives up.
             let _ = reader.read(&mut [0]);
+            return;
+        }
+        Fate::Refuse(code) => {
+            let body = format!(
+                r#"{{"success":false,"error":{{"code":"{code}","message":"refused on the way"}}}}"#
+            );
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                 content-length: {length}\r\n\r\n{body}"
+            );
+            let _ = (&client).write_all(answer.as_bytes());
             return;
         }
         Fate::Slow { blocks, delay_ms } => {

@@ -1,6 +1,11 @@
 //! Deaths and interruptions: what was read stays read, and nothing is lost or paid twice.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use adnet_tests::harness::{Options, TestNode};
 use nix::{
@@ -141,6 +146,82 @@ fn a_payment_is_on_the_disk_before_it_is_sent() {
         .into_iter()
         .filter(|entry| entry["kind"] == "sent");
     assert_eq!(sent.count(), 1, "once");
+}
+
+#[test]
+fn a_payment_that_comes_too_late_is_made_anew_by_itself() {
+    let node = node();
+    let mut alice = Person::with_wallet(&node);
+    let bob = Person::with_wallet(&node);
+    mint(&node, &alice.address("shielded"), "100", "1");
+    let (held, _) = alice.balance();
+    let refusals = Arc::new(Mutex::new(vec!["ANCHOR_UNKNOWN"]));
+    let left = Arc::clone(&refusals);
+    let late = Proxy::before(&node, move |path| match path.ends_with("/broadcast") {
+        true => match left.lock().expect("nobody panics with it").pop() {
+            Some(code) => Fate::Refuse(code),
+            None => Fate::Pass,
+        },
+        false => Fate::Pass,
+    });
+    alice.node_url = late.url();
+    let to = bob.address("shielded");
+    let order = ["send", "--to", &to, "--amount", "40"];
+    assert_eq!(alice.json(&order)["status"], "final");
+    assert_eq!(late.seen("/v1/transaction/broadcast").len(), 2);
+    // The two are of the same notes: one has paid, and of the other nothing is left.
+    assert_eq!(bob.balance(), (40 * UNITS_PER_AX, 0));
+    let history = alice.history();
+    let sent: Vec<&Value> = history.iter().filter(|e| e["kind"] == "sent").collect();
+    assert_eq!(sent.len(), 1, "{history:?}");
+    let fee = sent[0]["fee_units"].as_u64().expect("units");
+    assert_eq!(alice.balance(), (held - 40 * UNITS_PER_AX - fee, 0));
+
+    // Twice in a row is told, and the next command pays after all, once.
+    let mut left = refusals.lock().expect("nobody panics with it");
+    left.extend(["EXPIRED", "EXPIRED"]);
+    drop(left);
+    let order = ["send", "--to", &to, "--amount", "10"];
+    let said = alice.refused(&order, 1);
+    assert!(said.contains("too late twice"), "{said}");
+    assert_eq!(alice.json(&order)["status"], "final");
+    assert_eq!(bob.balance(), (50 * UNITS_PER_AX, 0));
+}
+
+#[test]
+fn a_wallet_is_restored_from_its_birthday_on() {
+    let node = TestNode::start(Options {
+        alpha_interval_ms: 400,
+        ..Options::default()
+    });
+    let alice = Person::with_wallet(&node);
+    patiently("the chain is long enough", || {
+        node.alpha().height().ok().filter(|height| *height > 64)
+    });
+    mint(&node, &alice.address("shielded"), "100", "1");
+    let held = patiently("it is there", || {
+        Some(alice.balance()).filter(|(held, _)| *held > 0)
+    });
+    let height = alice.history()[0]["height"].as_u64().expect("a height");
+    let words = alice.keep("words", &alice.mnemonic());
+    let words = words.to_str().expect("UTF-8");
+    let restored = |birthday: u64| {
+        let again = Person::at(&url(&node));
+        let birthday = birthday.to_string();
+        again.json(&["restore", "--words-file", words, "--birthday", &birthday]);
+        again
+    };
+    for birthday in [1, 64, height - 1, height] {
+        let again = restored(birthday);
+        assert_eq!(again.balance(), held, "from {birthday}");
+        assert_eq!(again.history(), alice.history(), "from {birthday}");
+    }
+    // Trees of every 64th block are kept, so a late birthday may see what was a little earlier.
+    let late = restored(height + 65 - height % 64);
+    patiently("the chain has that block", || {
+        node.alpha().height().ok().filter(|now| *now > height + 66)
+    });
+    assert_eq!(late.balance(), (0, 0), "what was before is not read");
 }
 
 #[test]

@@ -263,10 +263,10 @@ fn what_expires_frees_its_notes_and_can_be_built_again() {
         amount_units: LOT,
         memo: memo("again"),
     };
-    let id = world.pay(ALICE, BOB, &intent).expect("Alice has it");
     let conditions = world.conditions(ALICE);
-    let too_soon = world.actors[ALICE].wallet.plan_again(&id, &conditions);
-    assert_eq!(too_soon, Err(PlanError::StillPending));
+    let first = world.actors[ALICE].wallet.plan(&intent, &conditions);
+    let first = first.expect("Alice has it");
+    let id = world.send(ALICE, BOB, first.clone());
     let second = world
         .pay(ALICE, BOB, &intent)
         .expect_err("her only note is in use");
@@ -291,11 +291,9 @@ fn what_expires_frees_its_notes_and_can_be_built_again() {
         world.actors[ALICE].wallet.pool_balance().spendable_units,
         10 * LOT
     );
-    let plan = world.actors[ALICE]
-        .wallet
-        .plan_again(&id, &conditions)
-        .expect("can be paid");
-    assert_eq!((&plan.intent, plan.replaces), (&intent, Some(id)));
+    let wallet = &world.actors[ALICE].wallet;
+    let plan = wallet.plan_again(id, &first, conditions.expiry_window_blocks);
+    assert_eq!((&plan.spends, plan.replaces), (&first.spends, Some(id)));
     let again = world.send(ALICE, BOB, plan);
     assert_ne!(again, id);
     world.blocks(1);

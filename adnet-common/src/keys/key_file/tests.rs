@@ -83,8 +83,11 @@ fn wrong_kinds_names_and_contents_have_their_own_errors() {
             "{name}"
         );
     }
-    let write =
-        |text: &str| write_durably(&keys.dir.join("bad.key"), text.as_bytes()).expect("written");
+    let write = |text: &str| {
+        let path = keys.dir.join("bad.key");
+        let written = durable_file::write(&path, text.as_bytes(), 0o600, Before::Anything);
+        written.expect("a file that may be replaced");
+    };
     write("{}");
     assert!(matches!(
         keys.load("bad"),

@@ -7,13 +7,13 @@
 
 use std::{
     env,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use adnet_common::durable_file::{self, Before};
 
 const LOCK_FILE: &str = "lock";
 
@@ -148,49 +148,22 @@ impl Folder {
 
     /// Puts `bytes` in the place of whatever the file was.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        self.write(name, bytes, RenameFlags::empty())
+        self.write(name, bytes, Before::Anything)
     }
 
     /// Makes a file that does not exist yet.
     pub fn create(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        self.write(name, bytes, RenameFlags::NOREPLACE)
+        self.write(name, bytes, Before::Nothing)
     }
 
-    fn write(&self, name: &str, bytes: &[u8], flags: RenameFlags) -> Result<(), FolderError> {
+    fn write(&self, name: &str, bytes: &[u8], before: Before) -> Result<(), FolderError> {
         let path = self.path_of(name);
-        // We have the lock, so a file of this name is what a process that died has left.
-        let temporary = self.path.join(format!(".{name}.tmp"));
-        let written = write_durably(&temporary, bytes).and_then(|()| {
-            renameat_with(CWD, &temporary, CWD, &path, flags).map_err(io::Error::from)
-        });
-        if let Err(source) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(match source.kind() {
-                io::ErrorKind::AlreadyExists => FolderError::Exists(path),
-                _ => FolderError::Io { path, source },
-            });
-        }
-        self.sync()
+        let written = durable_file::write(&path, bytes, 0o600, before);
+        written.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => FolderError::Exists(path),
+            _ => FolderError::Io { path, source },
+        })
     }
-
-    fn sync(&self) -> Result<(), FolderError> {
-        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
-        synced.map_err(at(&self.path))
-    }
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + use<> {
@@ -200,7 +173,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + use<> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

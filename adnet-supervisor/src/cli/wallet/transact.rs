@@ -216,19 +216,11 @@ impl Workshop<'_> {
         same.map(Outgoing::earlier).transpose()
     }
 
-    /// The same payment once more, of the same notes and with the same number: of the two only one can
-    /// ever be in a block, whatever a node says of the first.
     fn anew(&mut self, built: &Built) -> anyhow::Result<Plan> {
         self.sync()?;
         let window_blocks = self.facts.expiry_window_blocks;
         let wallet = self.session.wallet(&self.node, &self.facts)?;
-        let anchor_height = built.plan.anchor_height.map(|_| wallet.anchor_height());
-        Ok(Plan {
-            anchor_height,
-            expiry_height: wallet.tip().height.saturating_add(window_blocks),
-            replaces: Some(built.id),
-            ..built.plan.clone()
-        })
+        Ok(wallet.plan_again(built.id, &built.plan, window_blocks))
     }
 
     fn sync(&mut self) -> anyhow::Result<()> {
