@@ -32,7 +32,7 @@ TMPFILESDIR ?= /usr/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/adnet
 UNITS := adnet.service adnet.socket adnet-delta.socket adnet-metrics.socket
 
-.PHONY: help setup build run test sim bench vectors lint fmt install uninstall
+.PHONY: help setup build run test statetests sim bench vectors lint fmt install uninstall
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test: build ## Build and run all tests
 	cargo test --release --locked --workspace --no-run
 	cargo test --release --locked --workspace --quiet $(ARGS)
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)/loom' cargo test --release --locked --quiet -p adnet-shm --test loom
+
+statetests: setup ## Run Ethereum's GeneralStateTests, which lie in SUITE, through Delta's executor
+	ADNET_STATE_TESTS='$(abspath $(SUITE))' cargo test --release --locked --workspace --lib -- \
+	    --ignored --nocapture general_state_tests
 
 sim: setup ## Play SEEDS networks with random troubles on a virtual clock
 	$(CARGO_BUILD) --bin adnet --bin sim

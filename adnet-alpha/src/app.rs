@@ -271,6 +271,11 @@ impl Application for AlphaApp {
         })
     }
 
+    /// Fees here do not depend on the block.
+    fn price(&self) -> u128 {
+        0
+    }
+
     fn check(&self, tx: &VerifiedTx<Transaction>) -> Result<Admission, TxError> {
         let draft = Draft::new(&self.rules, &self.committed, BTreeSet::new());
         let account_nonce = draft.check(&tx.inner)?;

@@ -30,14 +30,46 @@ pub struct VerifiedTx<T> {
     /// The account that pays and whose nonce it uses, padded with zeros on the left.
     pub sender: [u8; 32],
     pub nonce: u64,
-    /// What orders transactions of different senders: the higher goes first.
-    pub priority: u128,
+    /// What orders transactions of different senders: the highest tip goes first.
+    pub bid: Bid,
     /// The last height that may include it.
     pub last_valid_height: u64,
     /// What at most one transaction may use up, whoever sends it: the nullifiers of a shielded one.
     /// Two transactions that share a claim exclude each other.
     pub claims: Vec<[u8; 32]>,
     pub inner: T,
+}
+
+/// What a transaction offers for a place in a block, in a measure of the chain's own.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Bid {
+    /// The most that it pays.
+    pub cap: u128,
+    /// The most of it that is on top of the block's price.
+    pub tip: u128,
+}
+
+/// A replacement bids more by one part in so many at least.
+const REPLACEMENT_PART: u128 = 10;
+
+impl Bid {
+    /// Of a transaction that pays the same whatever the block's price.
+    pub const fn flat(amount: u128) -> Self {
+        let (cap, tip) = (amount, amount);
+        Self { cap, tip }
+    }
+
+    /// What it pays on top of `price`; `None` if it does not even pay that.
+    pub fn at(&self, price: u128) -> Option<u128> {
+        let above = self.cap.checked_sub(price)?;
+        Some(above.min(self.tip))
+    }
+
+    /// Whether it is enough to take the place of another one of the same sender and nonce.
+    pub fn replaces(&self, old: &Self) -> bool {
+        let least = |old: u128| old.saturating_add(old.div_ceil(REPLACEMENT_PART).max(1));
+        self.cap >= least(old.cap) && self.tip >= least(old.tip)
+    }
 }
 
 /// Why a transaction is refused. The code is part of the API.
@@ -196,7 +228,10 @@ pub trait Application: Sized + Send + 'static {
         tx: &VerifiedTx<Self::Tx>,
     ) -> Result<Result<(), TxError>, StoreError>;
 
-    /// Builds a body from `candidates` (each sender's in nonce order, best fee first) and the
+    /// What a place in the next block costs at least, in the measure of bids.
+    fn price(&self) -> u128;
+
+    /// Builds a body from `candidates` (each sender's in nonce order, best tip first) and the
     /// next attestations, leaving out what does not fit or fails.
     ///
     /// `store` reads the state of the parent block.

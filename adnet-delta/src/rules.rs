@@ -1,4 +1,4 @@
-//! What the genesis fixes for Delta: chain id, gas limits, the course of the base fee.
+//! What the genesis fixes for Delta: chain id, gas limits, the course of the base fee, DX.
 
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
@@ -19,6 +19,8 @@ pub struct Rules {
     pub min_base_fee_wei: u64,
     /// Attestations of Alpha that one block consumes, at most.
     pub max_attestations: u32,
+    /// Whether people may send DX to each other.
+    pub dx_transferable: bool,
 }
 
 /// A block aims at using `gas limit / ELASTICITY` (EIP-1559).
@@ -37,6 +39,7 @@ impl Rules {
             base_fee_change_denominator: delta.base_fee_change_denominator,
             min_base_fee_wei: delta.min_base_fee_wei,
             max_attestations: genesis.attestation.max_per_block,
+            dx_transferable: delta.dx_transferable,
         }
     }
 
@@ -74,6 +77,7 @@ mod tests {
             base_fee_change_denominator: 32,
             min_base_fee_wei: 7,
             max_attestations: 16,
+            dx_transferable: false,
         }
     }
 

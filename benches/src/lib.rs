@@ -3,6 +3,8 @@
 //! page.
 
 pub mod attestation;
+pub mod delta;
+pub mod http_load;
 pub mod link;
 pub mod mesh;
 pub mod prometheus_histogram;

@@ -131,6 +131,11 @@ fn transactions() {
 }
 
 #[test]
+fn calls_of_system_programs() {
+    try_group(Group::Program);
+}
+
+#[test]
 fn proofs() {
     try_group(Group::Proof);
 }

@@ -132,7 +132,10 @@ pub(super) async fn range(
     }
     let tip = api.snapshot().status.height;
     let end = query.from.saturating_add(query.limit).min(tip + 1);
+    // Up to a hundred blocks are decoded and hashed for this: not for everybody at once.
+    let slot = api.slots.take().await?;
     let read = api.read(move |store| {
+        let _slot = slot;
         let mut blocks = Vec::new();
         for height in query.from..end {
             let block = ledger::block_at(store, ChainId::Alpha, height)?;
@@ -140,8 +143,7 @@ pub(super) async fn range(
         }
         Ok(blocks)
     });
-    // Up to a hundred blocks are decoded and hashed for this: not for everybody at once.
-    let blocks = api.slots.run(read).await??;
+    let blocks = read.await?;
     Ok(ok(RangeBody {
         blocks,
         next: (end <= tip && end > query.from).then_some(end),

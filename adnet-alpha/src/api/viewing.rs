@@ -93,8 +93,12 @@ pub(super) async fn balance(
     }
     let asked = asked_to.unwrap_or(tip).min(tip);
     let to = asked.min(from.saturating_add(BLOCKS_MAX - 1));
-    let scan = api.read(move |store| scan(store, &key, from, to));
-    let found = api.slots.run(scan).await??;
+    let slot = api.slots.take().await?;
+    let scan = api.read(move |store| {
+        let _slot = slot;
+        scan(store, &key, from, to)
+    });
+    let found = scan.await?;
     let Some(mut found) = found else {
         let message = format!("this node has no block {from}: it began with a later state");
         return Err(ApiError::new("PRUNED", message));

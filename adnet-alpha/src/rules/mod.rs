@@ -10,7 +10,7 @@ mod signatures;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use adnet_common::application::{Until, VerifiedTx};
+use adnet_common::application::{Bid, Until, VerifiedTx};
 use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
@@ -141,7 +141,7 @@ impl Rules {
             id: tx.id(),
             sender,
             nonce,
-            priority: self.priority(payload, raw.len()),
+            bid: Bid::flat(self.priority(payload, raw.len())),
             last_valid_height: payload.expiry_height,
             claims: actions.map(|action| action.nullifier).collect(),
             raw: raw.to_vec(),

@@ -12,6 +12,7 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     per_client: Arc<Mutex<BTreeMap<Client, u64>>>,
     per_client_max: u64,
+    max: u32,
 }
 
 /// A connection's place. Dropping it makes room.
@@ -28,6 +29,7 @@ impl Connections {
             places: Arc::new(Semaphore::new(bounded as usize)),
             per_client: Arc::default(),
             per_client_max: (bounded / 2).max(1),
+            max: u32::try_from(bounded).unwrap_or(u32::MAX),
         }
     }
 
@@ -35,6 +37,12 @@ impl Connections {
     pub(super) async fn room(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.places).acquire_owned().await;
         permit.expect("the semaphore is never closed")
+    }
+
+    /// Waits until nobody has a place.
+    pub(super) async fn all_free(&self) {
+        let all = self.places.acquire_many(self.max).await;
+        drop(all.expect("the semaphore is never closed"));
     }
 
     /// A place for `client`, if there is one at once.

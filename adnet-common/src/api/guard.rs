@@ -1,7 +1,6 @@
 //! What stands between a connection and the routes: rate, body bound, time bound, panics.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -17,10 +16,11 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use super::connection::{Connected, Rate};
 use super::envelope::ApiError;
 use super::limits::ApiLimits;
 use super::metrics::ApiMetrics;
-use super::rate_limit::{Client, RateLimit};
+use super::rate_limit::RateLimit;
 
 /// Cheap to clone: one per connection.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Guard {
     router: Router,
     max_body_bytes: usize,
     timeout: Duration,
-    rate: Option<Arc<Mutex<RateLimit>>>,
+    rate: Rate,
     metrics: ApiMetrics,
 }
 
@@ -48,22 +48,28 @@ impl Guard {
     }
 
     /// Answers one request. Never fails and never panics, whatever the route does.
-    pub(super) async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
-        match self.admit(peer, &request) {
-            Ok(()) => self.route(peer, request).await,
+    pub(super) async fn answer(
+        &self,
+        connected: Connected,
+        request: Request<Incoming>,
+    ) -> Response {
+        match self.admit(&connected, &request) {
+            Ok(()) => self.route(connected, request).await,
             Err(refusal) => refusal.into_response(),
         }
     }
 
-    fn admit(&self, peer: SocketAddr, request: &Request<Incoming>) -> Result<(), ApiError> {
-        if let Some(rate) = &self.rate {
-            let mut rate = rate.lock().expect("nobody panics while taking a token");
-            if let Err(wait) = rate.take(Client::from(peer.ip()), Instant::now()) {
-                self.metrics.rate_limited.inc();
-                let mut refusal = ApiError::new("RATE_LIMITED", "too many requests; slow down");
-                refusal.retry_after_s = Some(wait.as_millis().div_ceil(1000).max(1) as u64);
-                return Err(refusal);
-            }
+    /// What a connection takes from.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate.clone()
+    }
+
+    fn admit(&self, connected: &Connected, request: &Request<Incoming>) -> Result<(), ApiError> {
+        if let Err(wait) = connected.take() {
+            self.metrics.rate_limited.inc();
+            let mut refusal = ApiError::new("RATE_LIMITED", "too many requests; slow down");
+            refusal.retry_after_s = Some(wait.as_millis().div_ceil(1000).max(1) as u64);
+            return Err(refusal);
         }
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -74,9 +80,10 @@ impl Guard {
         Ok(())
     }
 
-    async fn route(&self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+    async fn route(&self, connected: Connected, request: Request<Incoming>) -> Response {
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(ConnectInfo(peer));
+        parts.extensions.insert(ConnectInfo(connected.peer));
+        parts.extensions.insert(connected);
         let body = Body::new(Limited::new(body, self.max_body_bytes));
         let routed = self
             .router

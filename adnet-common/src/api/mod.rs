@@ -7,6 +7,7 @@
 
 mod attestation;
 mod clients;
+mod connection;
 mod envelope;
 mod evidence;
 mod extract;
@@ -20,6 +21,7 @@ mod rate_limit;
 mod routes;
 mod serve;
 mod slots;
+mod socket;
 mod stall;
 mod streams;
 mod validators;
@@ -32,9 +34,11 @@ pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
 pub use operators::{Operators, SignRequestError, sign_request};
 pub use peers::PeerReport;
+pub use rate_limit::Client;
 pub use routes::{ApiRoutes, documented_routes};
 pub use serve::serve;
-pub use slots::Slots;
+pub use slots::{Slot, Slots};
+pub use socket::{ApiSocket, Close, Gone, Heard, Socket};
 pub use streams::{Piece, StreamPlace, Streams};
 pub use validators::ValidatorsBody;
 

@@ -17,7 +17,7 @@ const SCALE: u64 = 1_000_000;
 
 /// A client as limits see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Client {
+pub enum Client {
     V4([u8; 4]),
     V6Prefix([u8; 8]),
 }

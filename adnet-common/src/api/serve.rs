@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clients::{Connections, Place};
+use super::connection::Connected;
 use super::guard::Guard;
 use super::limits::ApiLimits;
 use super::metrics::ApiMetrics;
@@ -93,7 +94,11 @@ pub async fn serve(
     }
 
     // What is still open sees the same signal; who does not finish in time is cut off.
-    let drained = async { while tasks.join_next().await.is_some() {} };
+    let drained = async {
+        while tasks.join_next().await.is_some() {}
+        // A WebSocket is no task here, but it keeps its place.
+        connections.all_free().await;
+    };
     if tokio::time::timeout(limits.request_timeout(), drained)
         .await
         .is_err()
@@ -150,11 +155,13 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self, stream: StallGuard<TcpStream>) {
-        self.metrics.connections.inc();
-        let (guard, peer) = (self.guard.clone(), self.peer);
+        let guard = self.guard;
+        let open = self.metrics.connections.clone();
+        let rate = guard.rate();
+        let connected = Connected::new(self.peer, self.place, open, rate, self.shutdown.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let guard = guard.clone();
-            async move { Ok::<_, std::convert::Infallible>(guard.answer(peer, request).await) }
+            let (guard, connected) = (guard.clone(), connected.clone());
+            async move { Ok::<_, std::convert::Infallible>(guard.answer(connected, request).await) }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection.with_upgrades());
@@ -168,7 +175,5 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, peer = %self.peer, "an HTTP connection ended early");
         }
-        self.metrics.connections.dec();
-        drop(self.place);
     }
 }

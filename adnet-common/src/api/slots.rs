@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::envelope::ApiError;
 
@@ -15,6 +15,12 @@ pub struct Slots {
     /// Whoever runs or waits.
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
+}
+
+/// A slot, taken until this is dropped.
+pub struct Slot {
+    _admitted: OwnedSemaphorePermit,
+    _running: OwnedSemaphorePermit,
 }
 
 impl Slots {
@@ -31,18 +37,28 @@ impl Slots {
         Self::new(std::thread::available_parallelism().map_or(2, usize::from))
     }
 
-    /// Runs `work` in a slot.
+    /// Waits for a slot. Work that goes on when its future is dropped, as on a thread that may block,
+    /// takes the slot with it.
     ///
     /// # Errors
     /// `OVERLOADED` if all slots and all places to wait are taken.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, ApiError> {
+    pub async fn take(&self) -> Result<Slot, ApiError> {
         let busy = |_| ApiError::new("OVERLOADED", "the node is busy: send it again in a moment");
-        let _admitted = self.admitted.try_acquire().map_err(busy)?;
-        let _running = self
-            .running
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned();
+        let admitted = admitted.map_err(busy)?;
+        let running = Arc::clone(&self.running).acquire_owned().await;
+        Ok(Slot {
+            _admitted: admitted,
+            _running: running.expect("the semaphore is never closed"),
+        })
+    }
+
+    /// Runs `work` in a slot, which is free again when `work` ends or is dropped.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, ApiError> {
+        let _slot = self.take().await?;
         Ok(work.await)
     }
 }
@@ -73,5 +89,20 @@ mod tests {
             Ok(7),
             "dropping the work frees the slots"
         );
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_goes_with_the_work_is_taken_until_the_work_ends() {
+        let slots = Slots::new(1);
+        let slot = slots.take().await.expect("free");
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let work = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            let _ = ended.recv();
+        });
+        assert_eq!(slots.running.available_permits(), 0);
+        drop(end);
+        work.await.expect("it ends");
+        assert_eq!(slots.run(async { 7 }).await, Ok(7));
     }
 }

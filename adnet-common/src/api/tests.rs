@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
+mod sockets;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +59,7 @@ fn routes() -> ApiRoutes<()> {
         .get("/slow", slow)
         .get("/broken", broken)
         .get("/large", large)
+        .get("/echo", sockets::echo)
         .openapi(r#"{"paths":{"/add":{"post":{}},"/square/{n}":{"get":{}}}}"#)
 }
 

@@ -22,7 +22,12 @@ const GIB: u64 = 1024 * MIB;
 const RECORD_TEXT_MAX: usize = 400;
 
 /// The range of every whole number. `CHAIN_LIMITS` holds for both chains.
-const LIMITS: [(&str, RangeInclusive<u64>); 13] = [
+const LIMITS: [(&str, RangeInclusive<u64>); 18] = [
+    ("delta_api.logs_max_blocks", 1..=100_000_000),
+    ("delta_api.logs_max_results", 1..=1_000_000),
+    ("delta_api.filters_max", 2..=1_000_000),
+    ("delta_api.filter_ttl_s", 1..=86_400),
+    ("delta_api.subscriptions_max", 1..=10_000),
     ("network.max_peers", 1..=1_000),
     ("network.outbound_peers", 1..=100),
     ("network.outbound_per_subnet", 1..=100),

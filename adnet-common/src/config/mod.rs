@@ -26,8 +26,8 @@ pub use machine::check_machine;
 pub use origin::Origin;
 pub use schema::{Setting, env_name};
 pub use types::{
-    AlphaApiConfig, ChainConfig, Config, LogConfig, LogFormat, LogLevel, MetricsConfig, Mode,
-    NodeConfig, StoreConfig, SupervisorConfig,
+    AlphaApiConfig, ChainConfig, Config, DeltaApiConfig, LogConfig, LogFormat, LogLevel,
+    MetricsConfig, Mode, NodeConfig, StoreConfig, SupervisorConfig,
 };
 
 /// The default configuration file, whose comments are the manual.

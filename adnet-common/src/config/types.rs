@@ -19,6 +19,7 @@ pub struct Config {
     pub alpha: ChainConfig,
     pub alpha_api: AlphaApiConfig,
     pub delta: ChainConfig,
+    pub delta_api: DeltaApiConfig,
     pub network: NetworkConfig,
     pub metrics: MetricsConfig,
     pub supervisor: SupervisorConfig,
@@ -124,6 +125,29 @@ pub struct ChainConfig {
     pub mempool_ttl_s: u64,
 }
 
+/// `[delta_api]`: bounds of Delta's JSON-RPC beside what both chains' APIs have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeltaApiConfig {
+    pub logs_max_blocks: u64,
+    pub logs_max_results: u64,
+    pub filters_max: u64,
+    pub filter_ttl_s: u64,
+    pub subscriptions_max: u64,
+}
+
+impl Default for DeltaApiConfig {
+    fn default() -> Self {
+        Self {
+            logs_max_blocks: 100_000,
+            logs_max_results: 10_000,
+            filters_max: 1_024,
+            filter_ttl_s: 300,
+            subscriptions_max: 32,
+        }
+    }
+}
+
 /// `[alpha_api]`: what Alpha's HTTP API does beside what both chains' do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,6 +240,7 @@ impl Default for Config {
             },
             alpha: ChainConfig::with_ports(3030, 4130),
             alpha_api: AlphaApiConfig::default(),
+            delta_api: DeltaApiConfig::default(),
             delta: ChainConfig {
                 // Delta's blocks are five times as frequent and its traders send bursts.
                 api_rate_limit_per_s: 1_000,

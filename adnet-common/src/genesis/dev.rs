@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::keys::{AlphaAddress, EvmAddress, KeyKind, PublicKey, SecretKey};
 
 use super::{
-    AlphaGenesis, AlphaGenesisAccount, AttestationGenesis, DeltaGenesis, DeltaGenesisAccount,
-    GENESIS_VERSION, Genesis, GenesisValidator, Governors, UNITS_PER_AX,
+    AlphaGenesis, AlphaGenesisAccount, AttestationGenesis, DX_SUPPLY_UNITS, DeltaGenesis,
+    DeltaGenesisAccount, GENESIS_VERSION, Genesis, GenesisValidator, Governors, UNITS_PER_AX,
 };
 
 /// The name of every development network.
@@ -28,6 +28,13 @@ pub const DEV_ACCOUNTS: usize = 3;
 
 /// Balance of each development account on either chain: one million whole AX or sAX.
 const DEV_BALANCE_UNITS: u64 = 1_000_000 * UNITS_PER_AX;
+
+/// All DX, split among Delta's development accounts: 400, 300 and 300 million whole ones.
+const DEV_DX_UNITS: [u64; DEV_ACCOUNTS] = [
+    DX_SUPPLY_UNITS / 10 * 4,
+    DX_SUPPLY_UNITS / 10 * 3,
+    DX_SUPPLY_UNITS / 10 * 3,
+];
 
 /// Secrets and addresses of m/44'/60'/0'/0/0 to 2 of the well-known mnemonic: public knowledge.
 const DELTA_DEV_ACCOUNTS: [(&str, &str); DEV_ACCOUNTS] = [
@@ -88,20 +95,14 @@ impl Genesis {
                 max_lag_ms: 15_000,
                 max_block_bytes: 4 * 1024 * 1024,
                 chain_id: DEV_DELTA_CHAIN_ID,
-                block_gas_limit: 100_000_000,
+                block_gas_limit: 650_000_000,
                 tx_gas_limit: 30_000_000,
                 base_fee_initial_wei: 1_000_000_000,
                 base_fee_change_denominator: 32,
                 min_base_fee_wei: 100_000_000,
-                accounts: DELTA_DEV_ACCOUNTS
-                    .iter()
-                    .map(|(_, address)| DeltaGenesisAccount {
-                        address: address
-                            .parse::<EvmAddress>()
-                            .expect("a constant that a test reads"),
-                        balance_units: DEV_BALANCE_UNITS,
-                    })
-                    .collect(),
+                accounts: delta_accounts([DEV_BALANCE_UNITS; DEV_ACCOUNTS]),
+                dx_transferable: false,
+                dx_accounts: delta_accounts(DEV_DX_UNITS),
             },
             attestation: AttestationGenesis { max_per_block: 256 },
         }
@@ -133,6 +134,18 @@ pub fn dev_governor_seed(index: usize) -> SecretKey {
 pub fn dev_delta_secret(index: usize) -> Option<SecretKey> {
     let (secret, _) = DELTA_DEV_ACCOUNTS.get(index)?;
     Some(SecretKey::from_hex(KeyKind::Delta, secret).expect("a constant that a test reads"))
+}
+
+fn delta_accounts(balances_units: [u64; DEV_ACCOUNTS]) -> Vec<DeltaGenesisAccount> {
+    let accounts = DELTA_DEV_ACCOUNTS.iter().zip(balances_units);
+    accounts
+        .map(|((_, address), balance_units)| DeltaGenesisAccount {
+            address: address
+                .parse::<EvmAddress>()
+                .expect("a constant that a test reads"),
+            balance_units,
+        })
+        .collect()
 }
 
 fn seed_from(sentence: &str) -> SecretKey {

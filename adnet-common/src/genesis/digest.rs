@@ -6,7 +6,7 @@
 
 use crate::{codec::Writer, hash::Hash};
 
-use super::{AlphaGenesis, DeltaGenesis, Genesis};
+use super::{AlphaGenesis, DeltaGenesis, DeltaGenesisAccount, Genesis};
 
 const DOMAIN: &str = "adnet/genesis/v1";
 
@@ -88,9 +88,9 @@ fn delta(out: &mut Writer, genesis: &DeltaGenesis) {
         base_fee_change_denominator,
         min_base_fee_wei,
         accounts,
+        dx_transferable,
+        dx_accounts,
     } = genesis;
-    let mut accounts: Vec<_> = accounts.iter().collect();
-    accounts.sort_by_key(|account| account.address);
     out.u64(*block_interval_ms)
         .u64(*max_lag_ms)
         .u64(*max_block_bytes);
@@ -98,6 +98,14 @@ fn delta(out: &mut Writer, genesis: &DeltaGenesis) {
     out.u64(*base_fee_initial_wei)
         .u64(*base_fee_change_denominator)
         .u64(*min_base_fee_wei);
+    delta_accounts(out, accounts);
+    out.u8(u8::from(*dx_transferable));
+    delta_accounts(out, dx_accounts);
+}
+
+fn delta_accounts(out: &mut Writer, accounts: &[DeltaGenesisAccount]) {
+    let mut accounts: Vec<_> = accounts.iter().collect();
+    accounts.sort_by_key(|account| account.address);
     out.list(&accounts, |out, account| {
         out.raw(&account.address.0).u64(account.balance_units);
     });

@@ -23,13 +23,16 @@ pub use file::{GENESIS_FILE_NAME, GENESIS_MAX_BYTES, GenesisError};
 pub use validate::GenesisProblem;
 
 /// The only version of the genesis format that this release reads and writes.
-pub const GENESIS_VERSION: u32 = 2;
+pub const GENESIS_VERSION: u32 = 3;
 
 /// AX units of one whole AX (four decimals).
 pub const UNITS_PER_AX: u64 = 10_000;
 
 /// Wei of one sAX unit on Delta: 10^14, so that one whole sAX shows as 1.0 in every wallet.
 pub const WEI_PER_UNIT: u128 = 100_000_000_000_000;
+
+/// All DX there is, in units of 10^-4 DX: 10^9 whole ones.
+pub const DX_SUPPLY_UNITS: u64 = 1_000_000_000 * 10_000;
 
 /// The founding document of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,9 +121,14 @@ pub struct DeltaGenesis {
     pub min_base_fee_wei: u64,
     /// sAX accounts that exist before the first block, each unit backed by one locked on Alpha.
     pub accounts: Vec<DeltaGenesisAccount>,
+    /// Whether people may send DX to each other. Where they may not, it moves by trade and stake.
+    pub dx_transferable: bool,
+    /// Who has the DX: `DX_SUPPLY_UNITS` together.
+    pub dx_accounts: Vec<DeltaGenesisAccount>,
 }
 
-/// An account of Delta at genesis. Its balance in wei is `balance_units × WEI_PER_UNIT`.
+/// An account of Delta at genesis. Its balance in wei (of DX: in 10^-18 DX) is `balance_units ×
+/// WEI_PER_UNIT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeltaGenesisAccount {

@@ -61,7 +61,7 @@ fn the_hash_is_frozen() {
     // only other development parameters: then the new value is right.)
     assert_eq!(
         dev().hash().to_string(),
-        "e25c867c3413a8189543823a0398761a84025956bcc36cd6c9e38d67cb718990"
+        "12fd39e3dceca4aceab67246ccb70fc1ee60e37d2ee22e2de75ad5de014b4007"
     );
 }
 
@@ -71,6 +71,7 @@ fn the_hash_ignores_the_order_of_lists_and_sees_every_field() {
     shuffled.alpha.accounts.reverse();
     shuffled.alpha.governors.keys.reverse();
     shuffled.delta.accounts.reverse();
+    shuffled.delta.dx_accounts.reverse();
     assert_eq!(shuffled.hash(), dev().hash());
 
     // Change each number, text and list of the JSON form in turn: every change must move the hash.
@@ -84,7 +85,8 @@ fn the_hash_ignores_the_order_of_lists_and_sees_every_field() {
         *leaf = match leaf {
             serde_json::Value::Number(number) => (number.as_u64().expect("u64") + 1).into(),
             serde_json::Value::String(text) => other_text(text).into(),
-            other => panic!("the genesis holds numbers and texts only, not {other}"),
+            serde_json::Value::Bool(flag) => (!*flag).into(),
+            other => panic!("the genesis holds numbers, texts and flags, not {other}"),
         };
         let genesis: Genesis = serde_json::from_value(changed).expect("still well-formed");
         assert_ne!(genesis.hash(), dev().hash(), "{path} is not in the hash");
@@ -261,6 +263,20 @@ fn each_rule_names_its_field() {
     assert_eq!(
         fields_after(|g| g.delta.accounts.push(g.delta.accounts[0].clone())),
         ["delta.accounts[3].address"]
+    );
+    let twice = |g: &mut Genesis| {
+        let mut again = g.delta.dx_accounts[0].clone();
+        again.balance_units = 0;
+        g.delta.dx_accounts.push(again);
+    };
+    assert_eq!(fields_after(twice), ["delta.dx_accounts[3].address"]);
+    assert_eq!(
+        fields_after(|g| g.delta.dx_accounts[0].balance_units -= 1),
+        ["delta.dx_accounts"]
+    );
+    assert_eq!(
+        fields_after(|g| g.delta.dx_accounts[0].balance_units = u64::MAX),
+        ["delta.dx_accounts"]
     );
     assert_eq!(
         fields_after(|g| g.attestation.max_per_block = 0),

@@ -8,7 +8,7 @@ use crate::{
     keys::PublicKey,
 };
 
-use super::{GENESIS_VERSION, Genesis, GenesisSupply};
+use super::{DX_SUPPLY_UNITS, DeltaGenesisAccount, GENESIS_VERSION, Genesis, GenesisSupply};
 
 /// Validators, governors and the like per list, at most: the size of the largest committee that the
 /// consensus engine is measured with, with room to grow.
@@ -308,12 +308,24 @@ fn delta(genesis: &Genesis, problems: &mut Problems) {
         delta.base_fee_initial_wei,
         initial_range,
     );
-    problems.count("delta.accounts", delta.accounts.len(), 0..=ACCOUNTS_MAX);
+    evm_accounts(problems, "delta.accounts", &delta.accounts);
+    evm_accounts(problems, "delta.dx_accounts", &delta.dx_accounts);
+    let dx = sum(delta.dx_accounts.iter().map(|owner| owner.balance_units));
+    if dx != Some(DX_SUPPLY_UNITS) {
+        problems.add(
+            "delta.dx_accounts",
+            format!("the balances must add up to {DX_SUPPLY_UNITS} units, all DX there is"),
+        );
+    }
+}
+
+fn evm_accounts(problems: &mut Problems, list: &str, accounts: &[DeltaGenesisAccount]) {
+    problems.count(list, accounts.len(), 0..=ACCOUNTS_MAX);
     let mut seen = BTreeSet::new();
-    for (index, account) in delta.accounts.iter().enumerate() {
+    for (index, account) in accounts.iter().enumerate() {
         if !seen.insert(account.address) {
             problems.add(
-                format!("delta.accounts[{index}].address"),
+                format!("{list}[{index}].address"),
                 format!("{} is there twice", account.address),
             );
         }

@@ -18,7 +18,7 @@ use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::ledger::{self, CommittedBlock};
 use crate::light_client::LightClient;
-use crate::mempool::Mempool;
+use crate::mempool::{Arrivals, Mempool};
 use crate::store::{CommitBatch, restore_wipe};
 use crate::trusted_block::TrustedBlock;
 use crate::validators::Validators;
@@ -105,6 +105,7 @@ impl<A: Application> Node<A> {
         timers.set(now_ms, Timer::Status);
         let is_alone =
             matches!(validators.own.set.members(), [only] if Some(only.key()) == config.validator);
+        let price = app.price();
         Ok(Self {
             snapshot_sync: SnapshotSync::at_start(&config, header.height, now_ms),
             snapshots,
@@ -116,7 +117,8 @@ impl<A: Application> Node<A> {
             limits,
             app,
             engine,
-            mempool: Mempool::new(config.mempool),
+            mempool: Mempool::new(config.mempool, price),
+            arrivals: Arrivals::default(),
             verified: Arc::new(Verified::new(genesis_hash, &config.mempool)),
             verifying: Default::default(),
             tip_hash: header.hash(),

@@ -120,7 +120,9 @@ impl<A: Application> Node<A> {
         self.sibling.light.advance(&self.app.validators().sibling);
         let app = &self.app;
         self.mempool
-            .on_block(now_ms, &ids, &executed.claims, |tx| app.check(tx));
+            .on_block(now_ms, app.price(), &ids, &executed.claims, |tx| {
+                app.check(tx)
+            });
         self.timers.set(self.next_due(now_ms), Timer::Close(height));
 
         let untold = &mut self.untold;

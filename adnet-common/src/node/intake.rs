@@ -50,6 +50,16 @@ impl<A: Application> Node<A> {
                 let txs = self.mempool.candidates(limit, usize::MAX);
                 let _ = reply.send(txs.iter().map(|tx| pending(tx)).collect());
             }
+            Request::Waiting { shown, reply } => {
+                let _ = reply.send(self.mempool.overview(&shown));
+            }
+            Request::WaitingOf { ids, reply } => {
+                let txs = ids.iter().filter_map(|id| self.mempool.get(id));
+                let _ = reply.send(txs.map(Arc::clone).collect());
+            }
+            Request::Arrivals { since, reply } => {
+                let _ = reply.send(self.arrivals.since(since));
+            }
             Request::NextNonce { sender, reply } => {
                 let _ = reply.send(self.mempool.next_nonce(&sender));
             }
@@ -101,7 +111,12 @@ impl<A: Application> Node<A> {
         {
             return Ok(Err(error));
         }
-        Ok(self.mempool.insert(now_ms, tx, admission))
+        let id = tx.id;
+        let accepted = self.mempool.insert(now_ms, tx, admission);
+        if let Ok(Accepted::New | Accepted::Replaced(_)) = accepted {
+            self.arrivals.note(id);
+        }
+        Ok(accepted)
     }
 }
 

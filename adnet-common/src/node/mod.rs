@@ -47,7 +47,7 @@ use crate::consensus::{BlockRef, Domain, Engine, Timeouts, ValidatorSet};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::keys::PublicKey;
-use crate::mempool::{Mempool, MempoolLimits};
+use crate::mempool::{Arrivals, Mempool, MempoolLimits};
 use crate::trusted_block::TrustedBlock;
 use crate::worker::{ChainStatus, SiblingError, SiblingValue, Snapshot};
 use bodies::Bodies;
@@ -94,6 +94,8 @@ pub struct Node<A: Application> {
     app: A,
     engine: Engine,
     mempool: Mempool<A::Tx>,
+    /// What the API tells of new transactions.
+    arrivals: Arrivals,
     verified: Arc<Verified<A::Tx>>,
     verifying: Verifying<A::Tx>,
     tip: Header,

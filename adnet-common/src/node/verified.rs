@@ -95,6 +95,7 @@ impl<T> Verified<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::Bid;
 
     fn tx(name: u16, len: usize) -> Arc<VerifiedTx<()>> {
         let mut raw = vec![0; len.max(2)];
@@ -104,7 +105,7 @@ mod tests {
             raw,
             sender: [0; 32],
             nonce: 0,
-            priority: 0,
+            bid: Bid::flat(0),
             last_valid_height: 0,
             claims: Vec::new(),
             inner: (),

@@ -8,7 +8,7 @@ use super::verifier::{Chain, Verifier, VerifierFigures, overloaded};
 use crate::api::PeerReport;
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::hash::Hash;
-use crate::mempool::MempoolLimits;
+use crate::mempool::{MempoolLimits, News, Overview, Shown};
 use crate::node::Verified;
 use crate::store::ReadStore;
 use serde::Serialize;
@@ -70,6 +70,21 @@ pub enum Request<A: Application> {
     Mempool {
         limit: usize,
         reply: oneshot::Sender<Vec<PendingTx>>,
+    },
+    /// What waits, and some of it.
+    Waiting {
+        shown: Shown,
+        reply: oneshot::Sender<Overview<A::Tx>>,
+    },
+    /// Those of these transactions that wait.
+    WaitingOf {
+        ids: Vec<Hash>,
+        reply: oneshot::Sender<Vec<Arc<VerifiedTx<A::Tx>>>>,
+    },
+    /// What has come into the mempool from number `since` on.
+    Arrivals {
+        since: u64,
+        reply: oneshot::Sender<News>,
     },
     /// The next nonce of a sender when its waiting transactions are counted in.
     NextNonce {
@@ -176,6 +191,27 @@ impl<A: Application> ChainHandle<A> {
     pub async fn mempool(&self, limit: usize) -> Option<Vec<PendingTx>> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Mempool { limit, reply }).ok()?;
+        answer.await.ok()
+    }
+
+    /// What waits in the mempool, and some of it.
+    pub async fn waiting(&self, shown: Shown) -> Option<Overview<A::Tx>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Waiting { shown, reply }).ok()?;
+        answer.await.ok()
+    }
+
+    /// Those of these transactions that wait in the mempool, in order.
+    pub async fn waiting_of(&self, ids: Vec<Hash>) -> Option<Vec<Arc<VerifiedTx<A::Tx>>>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::WaitingOf { ids, reply }).ok()?;
+        answer.await.ok()
+    }
+
+    /// What has come into the mempool from number `since` on; `u64::MAX` asks for the next number.
+    pub async fn arrivals(&self, since: u64) -> Option<News> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Arrivals { since, reply }).ok()?;
         answer.await.ok()
     }
 

@@ -4,7 +4,7 @@
 //! checks here are against a worker and a supervisor of different builds.
 
 use crate::chain_id::ChainId;
-use crate::config::{AlphaApiConfig, ChainConfig};
+use crate::config::{AlphaApiConfig, ChainConfig, DeltaApiConfig};
 use crate::keys::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -53,5 +53,7 @@ pub struct Launch {
     pub config: ChainConfig,
     /// For the worker of Alpha.
     pub alpha_api: AlphaApiConfig,
+    /// For the worker of Delta.
+    pub delta_api: DeltaApiConfig,
     pub rings: WorkerRings,
 }

@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Api, ReadError};
 use crate::history;
+use crate::history::block::BlockFigures;
 
 /// Blocks of one range, at most.
 const RANGE_MAX: u64 = 100;
 
 #[derive(Serialize)]
-struct BlockBody {
+pub(super) struct BlockBody {
     height: u64,
     hash: Hash,
     parent: Hash,
@@ -45,9 +46,18 @@ fn body(
     committed: &CommittedBlock,
     with_transactions: bool,
 ) -> Result<BlockBody, ReadError> {
+    let figures = history::figures(store, committed.block.header.height)?;
+    Ok(body_of(committed, figures.as_ref(), with_transactions))
+}
+
+/// A block as every route shows it.
+pub(super) fn body_of(
+    committed: &CommittedBlock,
+    figures: Option<&BlockFigures>,
+    with_transactions: bool,
+) -> BlockBody {
     let block = &committed.block;
     let header = &block.header;
-    let figures = history::figures(store, header.height)?;
     let hashes = || {
         block
             .body
@@ -56,7 +66,7 @@ fn body(
             .map(|raw| Hash(keccak256(raw).0))
             .collect()
     };
-    Ok(BlockBody {
+    BlockBody {
         height: header.height,
         hash: block.hash(),
         parent: header.parent,
@@ -66,13 +76,13 @@ fn body(
         state_root: header.state_root,
         outbox_root: header.outbox_root,
         next_validators: header.next_validators,
-        gas_used: figures.as_ref().map_or(0, |f| f.gas_used),
-        base_fee_wei: figures.as_ref().map(|f| f.base_fee_wei),
+        gas_used: figures.map_or(0, |f| f.gas_used),
+        base_fee_wei: figures.map(|f| f.base_fee_wei),
         transactions: with_transactions.then(hashes),
         transaction_count: block.body.txs.len(),
         attestation_count: block.body.inbox.attestations.len(),
         evidence: EvidenceBody::of(block),
-    })
+    }
 }
 
 /// A block as a path names it.

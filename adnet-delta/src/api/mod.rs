@@ -1,4 +1,5 @@
-//! Delta's HTTP API: REST under `/v1`, Ethereum's JSON-RPC by POST to `/`.
+//! Delta's API: REST under `/v1` with a stream at `/v1/ws`, Ethereum's JSON-RPC at `/`, by POST and by
+//! WebSocket.
 //!
 //! Reads are open; a write is a signed transaction, and its signature is the authority. Reads of
 //! the store and simulations run on threads that may block, never on the chain's thread.
@@ -8,9 +9,11 @@ mod accounts;
 mod attestations;
 mod blocks;
 mod chain;
+mod stream;
 mod transactions;
 
-use adnet_common::api::{ApiError, ApiRoutes, Slots};
+use adnet_common::api::{ApiError, ApiLimits, ApiPeer, ApiRoutes, ApiSocket, Client, Slots};
+use adnet_common::config::DeltaApiConfig;
 use adnet_common::ledger::LedgerError;
 use adnet_common::store::{ReadStore, StoreError};
 use adnet_common::worker::{ChainHandle, Snapshot};
@@ -22,7 +25,7 @@ use std::sync::Arc;
 
 use crate::DeltaApp;
 use crate::history::HistoryError;
-use crate::rpc::{self, Rpc, dispatch};
+use crate::rpc::{self, Feed, Rpc, dispatch, socket};
 
 /// The OpenAPI document, as it is served.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -34,6 +37,9 @@ struct Api {
     /// For verifying signatures.
     signatures: Slots,
     methods: dispatch::Methods,
+    feed: Feed,
+    subscriptions_max: u64,
+    message_bytes_max: usize,
 }
 
 impl Api {
@@ -77,20 +83,25 @@ impl ReadError {
 }
 
 /// The whole API of the chain behind `chain`.
-pub fn router(chain: ChainHandle<DeltaApp>) -> Router {
+pub fn router(chain: ChainHandle<DeltaApp>, bounds: &DeltaApiConfig, limits: &ApiLimits) -> Router {
     let (calls, signatures) = (Slots::for_this_machine(), Slots::for_this_machine());
-    let rpc = Rpc::new(chain.clone(), calls, signatures.clone());
+    let rpc = Rpc::new(chain.clone(), calls, signatures.clone(), bounds);
     let methods = Arc::new(rpc::module(rpc));
     routes().into_router(Api {
+        feed: Feed::new(chain.clone()),
         chain,
         signatures,
         methods,
+        subscriptions_max: bounds.subscriptions_max,
+        message_bytes_max: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
     })
 }
 
 fn routes() -> ApiRoutes<Api> {
     ApiRoutes::new()
         .post("/", json_rpc)
+        .get("/", json_rpc_socket)
+        .get("/v1/ws", stream::open)
         .get("/v1/status", chain::status)
         .get("/v1/health", chain::health)
         .get("/v1/version", chain::version)
@@ -108,8 +119,25 @@ fn routes() -> ApiRoutes<Api> {
         .openapi(OPENAPI)
 }
 
-async fn json_rpc(State(api): State<Api>, body: Bytes) -> Response {
-    dispatch::answer(&api.methods, body).await
+async fn json_rpc(State(api): State<Api>, ApiPeer(peer): ApiPeer, body: Bytes) -> Response {
+    dispatch::answer(&api.methods, Client::from(peer.ip()), body).await
+}
+
+async fn json_rpc_socket(
+    State(api): State<Api>,
+    ApiPeer(peer): ApiPeer,
+    socket: ApiSocket,
+) -> Response {
+    let shared = socket::Shared {
+        chain: api.chain,
+        methods: api.methods,
+        feed: api.feed,
+        subscriptions_max: api.subscriptions_max,
+    };
+    let client = Client::from(peer.ip());
+    socket.open(api.message_bytes_max, move |socket| {
+        socket::serve(shared, client, socket)
+    })
 }
 
 #[cfg(test)]

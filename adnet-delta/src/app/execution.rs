@@ -1,8 +1,7 @@
 //! Somebody's block, executed strictly: whatever is not allowed makes it invalid.
 
-use super::genesis::write_system_slots;
 use super::{Committed, Pending};
-use crate::attest;
+use crate::attest::{self, FEE_POOL_ADDRESS};
 use crate::evm::BlockPlace;
 use crate::evm::block::{BlockResult, BlockRun};
 use crate::history;
@@ -11,9 +10,10 @@ use crate::rules::Rules;
 use crate::transaction::DeltaTx;
 use crate::validators::{self, Changes};
 use adnet_common::application::{BlockContext, Executed, InvalidBlock, VerifiedTx};
-use adnet_common::attestation::{Attestation, OutboundMessage, Payload};
+use adnet_common::attestation::{Attestation, Payload};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
+use alloy_primitives::U256;
 use std::sync::Arc;
 
 pub fn execute(
@@ -59,8 +59,7 @@ pub fn place(parent: &Committed, block: &BlockContext) -> BlockPlace {
 }
 
 pub fn start<'a>(rules: &Rules, parent: &'a Committed, place: &BlockPlace) -> BlockRun<'a> {
-    let supply = attest::supply(&parent.state);
-    BlockRun::new(rules, &parent.state, &parent.hashes, place, supply)
+    BlockRun::new(rules, &parent.state, &parent.hashes, place)
 }
 
 /// What the block's evidence changes.
@@ -146,33 +145,33 @@ pub fn finish(
 ) -> Executed<Pending> {
     let BlockResult {
         bundle,
+        mut native,
         gas_used,
-        mut supply,
         receipts,
-        mut outbox,
     } = run.finish();
     let (validators, told) = changes.apply(place.height, &parent.validators);
     if let Some(payload) = told {
         // Last of all: who has consumed it needs no earlier set any more.
-        let sequence = supply.last_sent.checked_add(1);
-        let sequence = sequence.expect("2^64 messages are not sent");
-        supply.last_sent = sequence;
-        outbox.push(OutboundMessage { sequence, payload });
+        let sequence = native.send(payload);
+        sequence.expect("2^64 messages are not sent");
     }
     let mut state = parent.state.clone();
     let mut writes = Vec::new();
     state.apply_bundle(bundle, &mut writes);
     let next_base_fee_wei = rules.next_base_fee_wei(place.base_fee_wei, gas_used);
-    write_system_slots(&mut state, &supply, next_base_fee_wei, &mut writes);
+    native.set_word(&FEE_POOL_ADDRESS, U256::ZERO, U256::from(next_base_fee_wei));
+    let outbox = native.finish(&mut state, &mut writes);
     if !Arc::ptr_eq(&validators, &parent.validators) {
         let before = Some(&*parent.validators);
         validators::write(&mut state, before, &validators, &mut writes);
     }
 
+    let changes = writes.len();
+
     let figures = BlockFigures::new(place, rules.block_gas_limit, &receipts);
     writes.extend(history::block_writes(&figures, ids, &receipts));
 
-    let state_root = Hash(state.root().0);
+    let state_root = Hash(state.root_after(changes).0);
     let hashes = parent.hashes.with(parent.height, place.parent);
     let next_validators = Arc::clone(&validators.own.set);
     let pending = Pending(Committed {
@@ -180,6 +179,7 @@ pub fn finish(
         state,
         hashes,
         validators,
+        changes,
     });
     Executed {
         claims: Vec::new(),

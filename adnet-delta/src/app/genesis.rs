@@ -1,10 +1,11 @@
-//! The state of height 0: the genesis' accounts and the three system accounts.
+//! The state of height 0: the genesis' accounts and the system accounts, with what they begin with.
 
 use crate::attest::{ATTEST_ADDRESS, FEE_POOL_ADDRESS, wei};
+use crate::programs::{DX_ADDRESS, PROGRAMS, dx};
 use crate::rules::Rules;
 use crate::state::trie::Trie;
 use crate::state::{Account, Code, WorldState, leaves};
-use crate::validators::{self, VALIDATORS_ADDRESS};
+use crate::validators;
 use adnet_common::genesis::Genesis;
 use adnet_common::store::Write;
 use adnet_common::supply::DeltaSupply;
@@ -28,9 +29,7 @@ pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
     // Solidity's check that a callee has code pass.
     let system = Account::new(1, U256::ZERO, Some(code), Trie::default());
 
-    let mut accounts = BTreeMap::from(
-        [ATTEST_ADDRESS, FEE_POOL_ADDRESS, VALIDATORS_ADDRESS].map(|a| (a, system.clone())),
-    );
+    let mut accounts = BTreeMap::from(PROGRAMS.map(|address| (address, system.clone())));
     let mut minted_total_units = 0u64;
     for account in &genesis.delta.accounts {
         let units = account.balance_units;
@@ -51,31 +50,26 @@ pub fn state(genesis: &Genesis) -> (WorldState, Vec<Write>) {
         minted_total_units,
         ..DeltaSupply::default()
     };
-    write_system_slots(&mut state, &supply, first_base_fee_wei(&rules), &mut writes);
+    let base_fee_wei = rules.base_fee_initial_wei.max(rules.min_base_fee_wei);
+    let mut words = vec![
+        (
+            ATTEST_ADDRESS,
+            U256::ZERO,
+            U256::from_be_bytes(supply.encode()),
+        ),
+        (FEE_POOL_ADDRESS, U256::ZERO, U256::from(base_fee_wei)),
+    ];
+    let owners = genesis.delta.dx_accounts.iter();
+    let owners = owners.map(|owner| (Address::new(owner.address.0), owner.balance_units));
+    let dx = dx::genesis_words(owners).into_iter();
+    words.extend(dx.map(|(slot, word)| (DX_ADDRESS, slot, word)));
+    for (address, slot, word) in words {
+        if !word.is_zero() {
+            state.set_slot(&address, slot, word, &mut writes);
+        }
+    }
     let validators = genesis.validator_set();
     let validators = Validators::genesis(validators.expect("a valid genesis has validators"));
     validators::write(&mut state, None, &validators, &mut writes);
     (state, writes)
-}
-
-fn first_base_fee_wei(rules: &Rules) -> u64 {
-    rules.base_fee_initial_wei.max(rules.min_base_fee_wei)
-}
-
-/// Writes what the chain itself keeps in storage, where it differs.
-pub fn write_system_slots(
-    state: &mut WorldState,
-    supply: &DeltaSupply,
-    next_base_fee_wei: u64,
-    writes: &mut Vec<Write>,
-) {
-    let slots = [
-        (ATTEST_ADDRESS, U256::from_be_bytes(supply.encode())),
-        (FEE_POOL_ADDRESS, U256::from(next_base_fee_wei)),
-    ];
-    for (address, value) in slots {
-        if state.storage(&address, &U256::ZERO) != value {
-            state.set_slot(&address, U256::ZERO, value, writes);
-        }
-    }
 }

@@ -7,6 +7,7 @@
 mod admission;
 mod execution;
 mod genesis;
+mod past;
 mod proof;
 mod proposal;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use adnet_common::ledger::{self, LedgerError};
 use adnet_common::store::{ReadStore, StoreError, Write};
 use adnet_common::supply::DeltaSupply;
 use adnet_common::validators::Validators;
+use past::PastStates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub struct DeltaApp {
     rules: Rules,
     committed: Committed,
     view: Arc<DeltaView>,
+    past: PastStates,
     /// States that are kept for peers, by height.
     snapshots: BTreeMap<u64, WorldState>,
 }
@@ -55,6 +58,8 @@ struct Committed {
     hashes: RecentHashes,
     /// What the state says of validators.
     validators: Arc<Validators>,
+    /// Leaves that the block has changed.
+    changes: usize,
 }
 
 /// The state after a block that is not committed.
@@ -67,9 +72,43 @@ pub struct DeltaView {
     pub state: WorldState,
     pub hashes: RecentHashes,
     pub validators: Arc<Validators>,
+    past: PastStates,
 }
 
 impl DeltaView {
+    /// The view as of the block at `height`: this one, or one of the past that is in memory.
+    pub fn at(self: &Arc<Self>, height: u64) -> Option<Arc<Self>> {
+        if height == self.height {
+            return Some(Arc::clone(self));
+        }
+        let past = self.past.at(height)?;
+        Some(Arc::new(past.view(self.rules, self.past.clone())))
+    }
+
+    /// The lowest height whose state is in memory.
+    pub fn first_kept(&self) -> u64 {
+        self.past.first().unwrap_or(self.height)
+    }
+
+    /// The same with another state, for simulations.
+    pub fn supposing(&self, state: WorldState) -> DeltaView {
+        DeltaView {
+            rules: self.rules,
+            height: self.height,
+            state,
+            hashes: self.hashes.clone(),
+            validators: Arc::clone(&self.validators),
+            past: PastStates::default(),
+        }
+    }
+
+    /// The same as of one block more, which follows the block named `parent`.
+    pub fn after(mut self, height: u64, parent: Hash) -> DeltaView {
+        self.hashes = self.hashes.with(height - 1, parent);
+        self.height = height;
+        self
+    }
+
     pub fn supply(&self) -> DeltaSupply {
         attest::supply(&self.state)
     }
@@ -82,24 +121,27 @@ impl DeltaView {
 
 impl DeltaApp {
     fn new(rules: Rules, committed: Committed) -> Self {
-        let view = Arc::new(committed.view(rules));
+        let past = PastStates::default();
+        let view = Arc::new(committed.view(rules, past.clone()));
         Self {
             rules,
             committed,
             view,
+            past,
             snapshots: BTreeMap::new(),
         }
     }
 }
 
 impl Committed {
-    fn view(&self, rules: Rules) -> DeltaView {
+    fn view(&self, rules: Rules, past: PastStates) -> DeltaView {
         DeltaView {
             rules,
             height: self.height,
             state: self.state.clone(),
             hashes: self.hashes.clone(),
             validators: Arc::clone(&self.validators),
+            past,
         }
     }
 }
@@ -146,6 +188,7 @@ impl Application for DeltaApp {
             state,
             hashes,
             validators: Arc::new(validators),
+            changes: 0,
         };
         Ok(Self::new(Rules::new(genesis), committed))
     }
@@ -155,9 +198,12 @@ impl Application for DeltaApp {
     }
 
     fn verify_all(rules: &Rules, raws: &[&[u8]], until: Until) -> Vec<VerifyResult<DeltaTx>> {
-        let mut verdicts = raws.iter().map(|raw| Self::verify(rules, raw)).collect();
-        until.cut(&mut verdicts);
-        verdicts
+        transaction::verify_all(rules, raws, until)
+    }
+
+    /// The base fee.
+    fn price(&self) -> u128 {
+        attest::next_base_fee_wei(&self.committed.state).into()
     }
 
     /// Accounts exclude each other by nonce: no transaction has a claim.
@@ -206,8 +252,9 @@ impl Application for DeltaApp {
     }
 
     fn apply(&mut self, pending: Pending) {
-        self.committed = pending.0;
-        self.view = Arc::new(self.committed.view(self.rules));
+        let last = std::mem::replace(&mut self.committed, pending.0);
+        self.past = self.past.with(last);
+        self.view = Arc::new(self.committed.view(self.rules, self.past.clone()));
     }
 
     fn view(&self) -> Arc<DeltaView> {

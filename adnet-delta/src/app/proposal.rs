@@ -10,7 +10,7 @@ use crate::attest::{self, ATTEST_ADDRESS};
 use crate::evm::Refusal;
 use crate::evm::block::BlockRun;
 use crate::rules::Rules;
-use crate::transaction::{DeltaTx, tip_cap_wei};
+use crate::transaction::DeltaTx;
 use crate::validators::Changes;
 use adnet_common::application::{BlockContext, Proposed, TxError, VerifiedTx};
 use adnet_common::attestation::Attestation;
@@ -143,8 +143,9 @@ impl<'a> ByTip<'a> {
     fn advance(&mut self, sender: &[u8; 32]) {
         let next = self.queues.get_mut(sender).and_then(VecDeque::pop_front);
         if let Some(index) = next {
-            let tip = tip_cap_wei(&self.candidates[index].inner.env, self.base_fee_wei);
-            self.heads.push((tip, Reverse(index)));
+            // What does not pay the base fee goes last, and is refused.
+            let tip = self.candidates[index].bid.at(self.base_fee_wei.into());
+            self.heads.push((tip.unwrap_or(0), Reverse(index)));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! A chain of blocks on a store in memory. After every block: the balances add up to the supply,
 //! execution agrees with the proposal, and the store leads back to the same root.
 
+mod actions;
 mod attest;
 mod contracts;
+mod dx;
 mod fees;
+mod past;
 mod random;
 mod validators;
 
@@ -17,7 +20,7 @@ use adnet_common::genesis::dev_delta_secret;
 use adnet_common::keys::{KeyKind, PublicKey, SecretKey};
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::store::Family;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256};
 
 pub(crate) fn dev_genesis() -> Genesis {
     let validator = SecretKey::from_bytes(KeyKind::Validator, &[7; 32]).expect("any seed");
@@ -170,6 +173,7 @@ impl Chain {
             wei(total),
             "balances are the supply"
         );
+        assert!(crate::programs::dx::holds(&view.state), "all DX is there");
         assert_eq!(Hash(view.state.root().0), self.root);
         let reopened = self.reopen();
         assert_eq!(reopened.view.state.root(), view.state.root());
@@ -187,6 +191,30 @@ impl Chain {
             .state
             .account(&address)
             .map_or(U256::ZERO, |account| account.balance)
+    }
+
+    pub fn nonce(&self, index: usize) -> u64 {
+        let view = self.app.view();
+        let account = view.state.account(&address(index));
+        account.map_or(0, |account| account.nonce)
+    }
+
+    /// A call by account `from` with its next nonce, alone in a block.
+    pub fn call(&mut self, from: usize, to: Address, value: U256, data: Bytes) -> Made {
+        let tx = self.call_tx(from, self.nonce(from), to, value, data);
+        self.block(&[tx], &[])
+    }
+
+    pub fn call_tx(
+        &self,
+        from: usize,
+        nonce: u64,
+        to: Address,
+        value: U256,
+        data: Bytes,
+    ) -> Verified {
+        let envelope = self.envelope(nonce, 400_000);
+        self.verified(&tx::sign_call(&secret(from), envelope, to, value, data).expect("signed"))
     }
 
     pub fn envelope(&self, nonce: u64, gas_limit: u64) -> Envelope {

@@ -1,13 +1,10 @@
-//! Delta's side of locks and unlocks: what the system account says and what it counts.
+//! Delta's side of locks and unlocks: what the attest account counts, and in which units.
 //!
-//! A lock of Alpha mints sAX. An unlock is a transaction straight to [`ATTEST_ADDRESS`] that calls
-//! `unlock(bytes32)` with the value to burn; `contracts/IAttest.sol` is its interface. The account
-//! itself holds no code that could run (`0xfe`), its slot 0 is the [`DeltaSupply`] leaf, and calls
-//! from contracts are refused: the dispatcher is `evm::system`.
+//! A lock of Alpha mints sAX. An unlock burns sAX (`programs::attest`); `contracts/IAttest.sol` is the
+//! interface. Slot 0 of the account is the [`DeltaSupply`] leaf.
 
 pub mod abi;
 
-use adnet_common::attestation::MAX_TX_OUTBOX;
 use adnet_common::genesis::WEI_PER_UNIT;
 use adnet_common::supply::{DELTA_ATTEST_ADDRESS, DeltaSupply};
 use alloy_primitives::{Address, U256};
@@ -22,28 +19,6 @@ pub const FEE_POOL_ADDRESS: Address = {
     address[19] = 0x02;
     Address::new(address)
 };
-/// Gas of an unlock on top of what its transaction costs anyhow.
-pub const UNLOCK_GAS: u64 = 25_000;
-
-/// Unlocks that may still happen in a block, as the dispatcher sees them.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnlockWindow {
-    /// The sequence that the next unlock gets.
-    pub next_sequence: u64,
-    /// How many more fit into the block's outbox.
-    pub left: usize,
-}
-
-impl UnlockWindow {
-    /// At the start of a block.
-    pub fn after(supply: &DeltaSupply) -> Self {
-        let next_sequence = supply.last_sent.checked_add(1);
-        Self {
-            next_sequence: next_sequence.expect("2^64 unlocks do not happen"),
-            left: MAX_TX_OUTBOX,
-        }
-    }
-}
 
 /// Wei of an amount in units.
 pub fn wei(units: u64) -> U256 {

@@ -2,13 +2,12 @@
 
 use super::fees::Sender;
 use super::{BlockPlace, DeltaEvm, RecentHashes, Refusal, build, run};
-use crate::attest::{UnlockWindow, abi, wei};
+use crate::attest::wei;
 use crate::history::receipt::Receipt;
+use crate::programs::native::NativeState;
 use crate::rules::Rules;
 use crate::state::WorldState;
 use crate::transaction::DeltaTx;
-use adnet_common::attestation::OutboundMessage;
-use adnet_common::supply::DeltaSupply;
 use alloy_primitives::Address;
 use revm::context::result::{ExecutionResult, InvalidTransaction};
 use revm::context::{ContextTr, JournalTr, Transaction};
@@ -19,50 +18,44 @@ use revm::{Database, DatabaseCommit};
 
 /// See the module.
 pub struct BlockRun<'a> {
-    evm: DeltaEvm<'a>,
+    pub(super) evm: DeltaEvm<'a>,
     base_fee_wei: u64,
     gas_limit: u64,
     gas_used: u64,
-    supply: DeltaSupply,
     logs: u32,
     receipts: Vec<Receipt>,
-    outbox: Vec<OutboundMessage>,
 }
 
 /// What a block has come to.
-pub struct BlockResult {
+pub struct BlockResult<'a> {
     pub bundle: BundleState,
+    pub native: NativeState<'a>,
     pub gas_used: u64,
-    pub supply: DeltaSupply,
     pub receipts: Vec<Receipt>,
-    pub outbox: Vec<OutboundMessage>,
 }
 
 impl<'a> BlockRun<'a> {
-    /// On the state after the parent, whose supply leaf is `supply`.
+    /// On the state after the parent.
     pub fn new(
         rules: &Rules,
         state: &'a WorldState,
         hashes: &'a RecentHashes,
         place: &BlockPlace,
-        supply: DeltaSupply,
     ) -> Self {
-        let window = UnlockWindow::after(&supply);
         Self {
-            evm: build(rules, state, hashes, place, window),
+            evm: build(rules, state, hashes, place),
             base_fee_wei: place.base_fee_wei,
             gas_limit: rules.block_gas_limit,
             gas_used: 0,
-            supply,
             logs: 0,
             receipts: Vec::new(),
-            outbox: Vec::new(),
         }
     }
 
     /// Mints the sAX of the next lock. `None`, and no change, if the total would overflow.
     pub fn mint(&mut self, recipient: [u8; 20], amount_units: u64) -> Option<()> {
-        let minted = self.supply.minted_total_units.checked_add(amount_units)?;
+        let mut supply = self.evm.ctx.chain.supply();
+        let minted = supply.minted_total_units.checked_add(amount_units)?;
         if amount_units > 0 {
             let amount = u128::try_from(wei(amount_units)).expect("2^64 units fit 128 bits of wei");
             let credited = self
@@ -72,14 +65,18 @@ impl<'a> BlockRun<'a> {
                 .increment_balances([(Address::new(recipient), amount)]);
             credited.expect("a state in memory has no errors");
         }
-        self.supply.minted_total_units = minted;
+        supply.minted_total_units = minted;
+        self.evm.ctx.chain.set_supply(&supply);
         self.consumed();
         Some(())
     }
 
     /// Counts a message of Alpha.
     pub fn consumed(&mut self) {
-        self.supply.last_consumed += 1;
+        let native = &mut self.evm.ctx.chain;
+        let mut supply = native.supply();
+        supply.last_consumed += 1;
+        native.set_supply(&supply);
     }
 
     /// Whether gas is left for a transaction with this limit.
@@ -91,7 +88,7 @@ impl<'a> BlockRun<'a> {
 
     /// Whether the outbox takes another unlock.
     pub fn has_unlock_room(&self) -> bool {
-        self.evm.ctx.chain.left > 0
+        self.evm.ctx.chain.has_outbox_room()
     }
 
     /// The sender's next nonce as of now.
@@ -125,9 +122,6 @@ impl<'a> BlockRun<'a> {
             ExecutionResult::Success { logs, .. } => logs,
             ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
         };
-        for message in logs.iter().filter_map(abi::message_of) {
-            self.unlocked(message);
-        }
         let first_log = self.logs;
         self.logs += u32::try_from(logs.len()).expect("gas bounds the logs of a block");
         self.receipts.push(Receipt {
@@ -145,29 +139,15 @@ impl<'a> BlockRun<'a> {
         Ok(())
     }
 
-    fn unlocked(&mut self, message: OutboundMessage) {
-        let amount_units = message.payload.amount_units();
-        let amount_units =
-            amount_units.expect("the logs of the attest account tell of unlocks only");
-        let burned = self.supply.burned_total_units.checked_add(amount_units);
-        self.supply.burned_total_units = burned.expect("no more is burned than was minted");
-        self.supply.last_sent = message.sequence;
-        self.evm.ctx.chain = UnlockWindow {
-            next_sequence: message.sequence + 1,
-            left: self.evm.ctx.chain.left - 1,
-        };
-        self.outbox.push(message);
-    }
-
-    pub fn finish(mut self) -> BlockResult {
+    pub fn finish(mut self) -> BlockResult<'a> {
         let state = self.evm.ctx.db_mut();
         state.merge_transitions(BundleRetention::PlainState);
+        let bundle = state.take_bundle();
         BlockResult {
-            bundle: state.take_bundle(),
+            bundle,
+            native: self.evm.ctx.chain,
             gas_used: self.gas_used,
-            supply: self.supply,
             receipts: self.receipts,
-            outbox: self.outbox,
         }
     }
 }

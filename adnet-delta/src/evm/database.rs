@@ -30,7 +30,8 @@ impl RecentHashes {
         Self(Arc::new(hashes))
     }
 
-    fn get(&self, height: u64) -> Option<Hash> {
+    /// The hash of the block at `height`, if it is one of them.
+    pub fn get(&self, height: u64) -> Option<Hash> {
         let at = height.checked_sub(self.0.front()?.0)?;
         self.0.get(usize::try_from(at).ok()?).map(|(_, hash)| *hash)
     }

@@ -1,11 +1,14 @@
 //! Where fees go: the whole effective price, base fee included, to the fee pool.
 //!
 //! On Ethereum the base fee is burned. Here every wei is backed by a lock on Alpha, so nothing may
-//! vanish: the sum of balances stays exactly what was minted less what was unlocked.
+//! vanish: the sum of balances stays exactly what was minted less what was unlocked. The other way
+//! in which Ethereum burns, a contract that destroys itself in favour of itself, ends here as well.
 
-use super::DeltaEvm;
 use super::database::LoadedState;
-use alloy_primitives::U256;
+use super::system::apply_actions;
+use super::{DeltaContext, DeltaEvm};
+use crate::attest::FEE_POOL_ADDRESS;
+use alloy_primitives::{Address, U256};
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::result::{EVMError, HaltReason, InvalidTransaction};
 use revm::context::{Block, ContextTr, Database, JournalTr, Transaction};
@@ -23,7 +26,8 @@ pub enum Sender {
     Anybody,
 }
 
-/// Ethereum's handler but for the fees, and for who may send in a simulation.
+/// Ethereum's handler but for the fees, for who may send in a simulation, and for the actions that
+/// follow a transaction.
 pub struct FeePoolHandler<'a> {
     sender: Sender,
     evm: PhantomData<&'a ()>,
@@ -64,11 +68,46 @@ impl<'a> Handler for FeePoolHandler<'a> {
         evm: &mut Self::Evm,
         result: &mut FrameResult,
     ) -> Result<(), Self::Error> {
-        let (block, tx, _, journal, _, _) = evm.ctx().all_mut();
-        let price = tx.effective_gas_price(u128::from(block.basefee()));
+        let ctx = evm.ctx();
+        let price = ctx
+            .tx()
+            .effective_gas_price(u128::from(ctx.block().basefee()));
+        let recipient = ctx.block().beneficiary();
         let fee = U256::from(price) * U256::from(result.gas().used());
-        let mut pool = journal.load_account_mut(block.beneficiary())?;
-        assert!(pool.data.incr_balance(fee), "all wei together fit 128 bits");
+        give(ctx, recipient, fee);
+        // The last hook before the journal is closed: what happens here is still this transaction's.
+        if result.interpreter_result().result.is_ok() {
+            apply_actions(ctx);
+        }
+        let destroyed = destroyed_wei(ctx);
+        if !destroyed.is_zero() {
+            give(ctx, FEE_POOL_ADDRESS, destroyed);
+        }
         Ok(())
     }
+}
+
+fn give(ctx: &mut DeltaContext<'_>, to: Address, wei: U256) {
+    let account = ctx.journal_mut().load_account_mut(to);
+    let mut account = account.expect("a state in memory has no errors");
+    let fits = account.data.incr_balance(wei);
+    assert!(fits, "all wei together fit 256 bits");
+}
+
+/// What contracts that destroy themselves in the transaction that makes them (EIP-6780) would take
+/// out of the world: by naming themselves as the heir, or by being sent something afterwards.
+fn destroyed_wei(ctx: &DeltaContext<'_>) -> U256 {
+    let accounts = ctx.journal().evm_state();
+    if !accounts.values().any(|a| a.is_selfdestructed()) {
+        return U256::ZERO;
+    }
+    let (mut before, mut after) = (U256::ZERO, ctx.chain.burned_wei());
+    for account in accounts.values() {
+        before += account.original_info().balance;
+        if !account.is_selfdestructed() {
+            after += account.info.balance;
+        }
+    }
+    let destroyed = before.checked_sub(after);
+    destroyed.expect("a transaction makes no wei")
 }

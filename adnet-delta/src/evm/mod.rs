@@ -1,16 +1,22 @@
 //! The one place that knows `revm`: how a block's transactions and the API's calls are executed.
 //!
-//! Ethereum's rules of Prague with two differences: fees are not burned but go to the fee pool
-//! (`fees`), and the attest account answers by native code (`system`). A block runs on `block`, a
-//! call without a transaction on `simulate`; both build the same EVM, here.
+//! Ethereum's rules of Prague with two differences: nothing is burned, it goes to the fee pool
+//! (`fees`), and native code answers at the addresses of the system programs (`system`). A block
+//! runs on `block`, a call without a transaction on `simulate`; both build the same EVM, here.
 
+pub mod access_list;
 pub mod block;
 mod database;
 mod fees;
+pub mod overrides;
+pub mod sequence;
 pub mod simulate;
+#[cfg(test)]
+mod suite;
 mod system;
 
-use crate::attest::{FEE_POOL_ADDRESS, UnlockWindow};
+use crate::attest::FEE_POOL_ADDRESS;
+use crate::programs::native::NativeState;
 use crate::rules::Rules;
 use crate::state::WorldState;
 use adnet_common::hash::Hash;
@@ -32,7 +38,7 @@ pub use database::RecentHashes;
 const SPEC: SpecId = SpecId::PRAGUE;
 
 type DeltaContext<'a> =
-    Context<BlockEnv, TxEnv, CfgEnv, LoadedState<'a>, Journal<LoadedState<'a>>, UnlockWindow>;
+    Context<BlockEnv, TxEnv, CfgEnv, LoadedState<'a>, Journal<LoadedState<'a>>, NativeState<'a>>;
 
 type DeltaEvm<'a> = Evm<
     DeltaContext<'a>,
@@ -67,7 +73,6 @@ fn build<'a>(
     state: &'a WorldState,
     hashes: &'a RecentHashes,
     place: &BlockPlace,
-    window: UnlockWindow,
 ) -> DeltaEvm<'a> {
     let mut cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(rules.chain_id);
     cfg.tx_gas_limit_cap = Some(rules.tx_gas_limit);
@@ -77,7 +82,7 @@ fn build<'a>(
         timestamp: U256::from(place.time_ms / 1000),
         gas_limit: rules.block_gas_limit,
         basefee: place.base_fee_wei,
-        prevrandao: Some(randao(place)),
+        prevrandao: Some(prev_randao(place.height, &place.parent)),
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
             excess_blob_gas: 0,
             blob_gasprice: 1,
@@ -89,34 +94,39 @@ fn build<'a>(
         hashes,
         place: *place,
     });
-    let mut ctx = DeltaContext::new(loaded, SPEC);
+    let ctx: Context<_, _, _, _, _, ()> = Context::new(loaded, SPEC);
+    let mut ctx: DeltaContext<'a> = ctx.with_chain(NativeState::new(rules, state));
     ctx.cfg = cfg;
     ctx.block = block;
-    ctx.chain = window;
     let instructions = EthInstructions::new_mainnet_with_spec(SPEC);
     Evm::new(ctx, instructions, SystemPrecompiles::new(SPEC))
 }
 
-/// What PREVRANDAO gives: it differs per block, and everybody knows it before.
-fn randao(place: &BlockPlace) -> B256 {
-    let height = place.height.to_be_bytes();
-    B256::new(Hash::of("adnet/delta/prevrandao/v1", &[&height, &place.parent.0]).0)
+/// What PREVRANDAO gives in a block: it differs per block, and everybody knows it before.
+pub fn prev_randao(height: u64, parent: &Hash) -> B256 {
+    let height = height.to_be_bytes();
+    B256::new(Hash::of("adnet/delta/prevrandao/v1", &[&height, &parent.0]).0)
 }
 
-/// Executes one transaction. Its changes stay in the journal; a refused one leaves none.
+/// Executes one transaction, and the actions that its contracts have sent. Its changes stay in the
+/// journal; a refused one leaves none, and one that fails leaves the native state as it was.
 fn run(evm: &mut DeltaEvm<'_>, tx: TxEnv, sender: Sender) -> Result<ExecutionResult, Refusal> {
     evm.ctx.set_tx(tx);
-    FeePoolHandler::new(sender)
-        .run(evm)
-        .map_err(|error| match error {
-            EVMError::Transaction(invalid) => Refusal::Invalid(invalid),
-            EVMError::Custom(message) => Refusal::Failed(message),
-            EVMError::CustomAny(any) => Refusal::Failed(any.to_string()),
-            EVMError::Header(e) => {
-                unreachable!("the block environment has all fields of Prague: {e:?}")
-            }
-            EVMError::Database(e) => unreachable!("a state in memory has no read errors: {e:?}"),
-        })
+    evm.ctx.chain.begin_transaction();
+    let before = evm.ctx.chain.checkpoint();
+    let result = FeePoolHandler::new(sender).run(evm);
+    if !result.as_ref().is_ok_and(ExecutionResult::is_success) {
+        evm.ctx.chain.roll_back(before);
+    }
+    result.map_err(|error| match error {
+        EVMError::Transaction(invalid) => Refusal::Invalid(invalid),
+        EVMError::Custom(message) => Refusal::Failed(message),
+        EVMError::CustomAny(any) => Refusal::Failed(any.to_string()),
+        EVMError::Header(e) => {
+            unreachable!("the block environment has all fields of Prague: {e:?}")
+        }
+        EVMError::Database(e) => unreachable!("a state in memory has no read errors: {e:?}"),
+    })
 }
 
 /// Whether an execution stopped for another reason than a revert, by name.

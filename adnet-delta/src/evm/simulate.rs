@@ -1,18 +1,20 @@
-//! Calls without a transaction, on a snapshot: `eth_call` and `eth_estimateGas`.
+//! Calls without a transaction, on a version of the state: `eth_call` and `eth_estimateGas`.
 //!
-//! They run in the block after the snapshot, by the same EVM and dispatcher as a block's
+//! They run in the block after it, by the same EVM and dispatcher as a block's
 //! transactions, so an unlock or a revert shows what it would come to. Nonces are not checked,
 //! fees only where the caller names a price.
 
 use super::fees::Sender;
-use super::{BlockPlace, Refusal, build, halt_name, run};
+use super::overrides::BlockOverrides;
+use super::{BlockPlace, DeltaEvm, Refusal, build, halt_name, run};
 use crate::app::DeltaView;
-use crate::attest::UnlockWindow;
 use adnet_common::hash::Hash;
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, HaltReason, InvalidTransaction};
-use revm::context_interface::transaction::AccessList;
+use revm::context_interface::either::Either;
+use revm::context_interface::transaction::{AccessList, SignedAuthorization};
+use std::sync::Arc;
 
 /// Gas of one simulation at most.
 pub const GAS_CAP: u64 = 50_000_000;
@@ -34,6 +36,18 @@ pub struct Call {
     pub value: U256,
     pub data: Bytes,
     pub access_list: AccessList,
+    /// Delegations that the call sets first (EIP-7702).
+    pub authorizations: Vec<SignedAuthorization>,
+    /// What it is to be, where nonces count: in a strict simulation of blocks.
+    pub nonce: Option<u64>,
+}
+
+/// Where calls are simulated.
+#[derive(Clone)]
+pub struct Scene {
+    pub view: Arc<DeltaView>,
+    pub place: BlockPlace,
+    pub block: BlockOverrides,
 }
 
 /// What came of it.
@@ -46,11 +60,13 @@ pub enum Outcome {
     },
     Revert {
         output: Bytes,
+        gas_used: u64,
     },
     /// It ran out of gas or did what no code may; the reason by name.
     Halt {
         reason: String,
         out_of_gas: bool,
+        gas_used: u64,
     },
 }
 
@@ -77,26 +93,40 @@ pub fn next_place(view: &DeltaView, tip: Hash, time_ms: u64) -> BlockPlace {
 }
 
 /// Executes a call with at most [`GAS_CAP`] gas and forgets its changes.
-pub fn call(view: &DeltaView, place: &BlockPlace, call: &Call) -> Result<Outcome, Refusal> {
-    execute(view, place, call, call.gas.unwrap_or(GAS_CAP).min(GAS_CAP))
+pub fn call(scene: &Scene, call: &Call) -> Result<Outcome, Refusal> {
+    execute(scene, call, call.gas.unwrap_or(GAS_CAP).min(GAS_CAP))
 }
 
-fn execute(
-    view: &DeltaView,
-    place: &BlockPlace,
-    call: &Call,
-    gas_limit: u64,
-) -> Result<Outcome, Refusal> {
+/// The EVM of a scene, and a call as it takes it.
+pub(super) fn prepare<'a>(scene: &'a Scene, call: &Call, gas_limit: u64) -> (DeltaEvm<'a>, TxEnv) {
+    let view = &*scene.view;
     let nonce = view
         .state
         .account(&call.from)
         .map_or(0, |account| account.nonce);
-    let tx = TxEnv {
-        tx_type: if call.max_priority_fee_per_gas_wei.is_some() {
-            2
-        } else {
-            1
-        },
+    let tx = environment(call, nonce, gas_limit, view.rules.chain_id);
+    let mut evm = build(&view.rules, &view.state, &view.hashes, &scene.place);
+    scene.block.apply(&mut evm);
+    evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
+    evm.ctx.block.gas_limit = evm.ctx.block.gas_limit.max(gas_limit);
+    if call.max_fee_per_gas_wei == 0 {
+        evm.ctx.block.basefee = 0;
+    }
+    (evm, tx)
+}
+
+/// A call as a transaction.
+pub(super) fn environment(call: &Call, nonce: u64, gas_limit: u64, chain_id: u64) -> TxEnv {
+    let tx_type = if !call.authorizations.is_empty() {
+        4
+    } else if call.max_priority_fee_per_gas_wei.is_some() {
+        2
+    } else {
+        1
+    };
+    let authorizations = call.authorizations.iter().cloned().map(Either::Left);
+    TxEnv {
+        tx_type,
         caller: call.from,
         gas_limit,
         gas_price: call.max_fee_per_gas_wei,
@@ -104,50 +134,54 @@ fn execute(
         value: call.value,
         data: call.data.clone(),
         nonce,
-        chain_id: Some(view.rules.chain_id),
+        chain_id: Some(chain_id),
         access_list: call.access_list.clone(),
         gas_priority_fee: call.max_priority_fee_per_gas_wei,
         blob_hashes: Vec::new(),
         max_fee_per_blob_gas: 0,
-        authorization_list: Vec::new(),
-    };
-    let window = UnlockWindow::after(&view.supply());
-    let mut evm = build(&view.rules, &view.state, &view.hashes, place, window);
-    evm.ctx.cfg.tx_gas_limit_cap = Some(u64::MAX);
-    evm.ctx.block.gas_limit = view.rules.block_gas_limit.max(gas_limit);
-    if call.max_fee_per_gas_wei == 0 {
-        evm.ctx.block.basefee = 0;
+        authorization_list: authorizations.collect(),
     }
-    let result = run(&mut evm, tx, Sender::Anybody)?;
-    Ok(match result {
+}
+
+fn execute(scene: &Scene, call: &Call, gas_limit: u64) -> Result<Outcome, Refusal> {
+    let (mut evm, tx) = prepare(scene, call, gas_limit);
+    Ok(outcome_of(run(&mut evm, tx, Sender::Anybody)?))
+}
+
+pub(super) fn outcome_of(result: ExecutionResult) -> Outcome {
+    match result {
         ExecutionResult::Success { output, gas, .. } => Outcome::Success {
             gas_used: gas.tx_gas_used(),
             gas_refunded: gas.inner_refunded(),
             output: output.into_data(),
         },
-        ExecutionResult::Revert { output, .. } => Outcome::Revert { output },
-        ExecutionResult::Halt { reason, .. } => Outcome::Halt {
+        ExecutionResult::Revert { output, gas, .. } => Outcome::Revert {
+            output,
+            gas_used: gas.tx_gas_used(),
+        },
+        ExecutionResult::Halt { reason, gas, .. } => Outcome::Halt {
             out_of_gas: matches!(reason, HaltReason::OutOfGas(_)),
             reason: halt_name(&reason),
+            gas_used: gas.tx_gas_used(),
         },
-    })
+    }
 }
 
 /// The least gas limit with which a call succeeds, give or take 1.5 %: found by bisection, because
 /// a call may need more gas in flight than it uses in the end.
-pub fn estimate(view: &DeltaView, place: &BlockPlace, call: &Call) -> Result<u64, EstimateError> {
-    let allowance = allowance(view, call)?;
-    let plain = call.data.is_empty() && call.to.is_some_and(|to| !has_code(view, &to));
-    if plain && allowance >= TRANSFER_GAS && succeeds(view, place, call, TRANSFER_GAS)? {
+pub fn estimate(scene: &Scene, call: &Call) -> Result<u64, EstimateError> {
+    let allowance = allowance(&scene.view, call)?;
+    let plain = call.data.is_empty() && call.to.is_some_and(|to| !has_code(&scene.view, &to));
+    if plain && allowance >= TRANSFER_GAS && succeeds(scene, call, TRANSFER_GAS)? {
         return Ok(TRANSFER_GAS);
     }
-    let (used, refunded) = match execute(view, place, call, allowance) {
+    let (used, refunded) = match execute(scene, call, allowance) {
         Ok(Outcome::Success {
             gas_used,
             gas_refunded,
             ..
         }) => (gas_used, gas_refunded),
-        Ok(Outcome::Revert { output }) => return Err(EstimateError::Revert(output)),
+        Ok(Outcome::Revert { output, .. }) => return Err(EstimateError::Revert(output)),
         Ok(Outcome::Halt {
             out_of_gas: true, ..
         }) => return Err(EstimateError::Exceeds { allowance }),
@@ -162,7 +196,7 @@ pub fn estimate(view: &DeltaView, place: &BlockPlace, call: &Call) -> Result<u64
     // Most calls succeed with what they used, the 1/64 that calls hold back, and a stipend.
     let optimistic = (used + refunded + CALL_STIPEND) * 64 / 63;
     if optimistic < high {
-        if succeeds(view, place, call, optimistic)? {
+        if succeeds(scene, call, optimistic)? {
             high = optimistic;
         } else {
             low = optimistic;
@@ -174,7 +208,7 @@ pub fn estimate(view: &DeltaView, place: &BlockPlace, call: &Call) -> Result<u64
         }
         // Most of the answers lie near the lower end.
         let middle = (low + (high - low) / 2).min(low.saturating_mul(2));
-        if succeeds(view, place, call, middle)? {
+        if succeeds(scene, call, middle)? {
             high = middle;
         } else {
             low = middle;
@@ -214,13 +248,8 @@ fn allowance(view: &DeltaView, call: &Call) -> Result<u64, EstimateError> {
     Ok(u64::try_from(payable).unwrap_or(u64::MAX).min(cap))
 }
 
-fn succeeds(
-    view: &DeltaView,
-    place: &BlockPlace,
-    call: &Call,
-    gas_limit: u64,
-) -> Result<bool, EstimateError> {
-    match execute(view, place, call, gas_limit) {
+fn succeeds(scene: &Scene, call: &Call, gas_limit: u64) -> Result<bool, EstimateError> {
+    match execute(scene, call, gas_limit) {
         Ok(outcome) => Ok(matches!(outcome, Outcome::Success { .. })),
         Err(refusal) if needs_more_gas(&refusal) => Ok(false),
         Err(refusal) => Err(EstimateError::Refused(refusal)),

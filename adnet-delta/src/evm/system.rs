@@ -1,11 +1,14 @@
-//! The dispatcher of system accounts: Ethereum's precompiles and the attest account.
+//! Where the EVM meets the system programs: calls to their addresses, and the action log.
 //!
 //! A refusal is a revert with a reason, never an error of the provider: that would abort the whole
 //! transaction instead of giving it a receipt.
 
 use super::DeltaContext;
-use crate::attest::{ATTEST_ADDRESS, UNLOCK_GAS, abi, units};
-use alloy_primitives::Bytes;
+use crate::abi::revert_reason;
+use crate::programs::actions::MAX_CALLDATA_BYTES;
+use crate::programs::actions::{self, Action, applied_log, refused_log};
+use crate::programs::{self, ACTION_LOG_ADDRESS, Call, Done, Origin, PROGRAMS, Refused};
+use alloy_primitives::{Address, Bytes, U256};
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::{Cfg, ContextTr, JournalTr};
 use revm::handler::{EthPrecompiles, PrecompileProvider};
@@ -22,7 +25,7 @@ impl SystemPrecompiles {
     pub fn new(spec: SpecId) -> Self {
         let ethereum = EthPrecompiles::new(spec);
         let mut addresses = ethereum.warm_addresses().clone();
-        addresses.insert(ATTEST_ADDRESS);
+        addresses.extend(PROGRAMS);
         Self {
             ethereum,
             addresses,
@@ -46,21 +49,35 @@ impl<'a> PrecompileProvider<DeltaContext<'a>> for SystemPrecompiles {
         ctx: &mut DeltaContext<'a>,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        if inputs.bytecode_address != ATTEST_ADDRESS {
+        let program = inputs.bytecode_address;
+        if !programs::is_program(&program) {
             return self.ethereum.run(ctx, inputs);
         }
+        // A caller has not paid for its bytes yet: nothing is copied that no program could want.
+        let data = match inputs.input.len() <= MAX_CALLDATA_BYTES {
+            true => Some(inputs.input.bytes(ctx)),
+            false => None,
+        };
+        let charged = programs::gas(&program, data.as_ref().map_or(&[], |data| data.as_ref()));
         let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
-        if !gas.record_regular_cost(UNLOCK_GAS) {
+        if !gas.record_regular_cost(charged) {
             gas.spend_all();
             let result =
                 InterpreterResult::new(InstructionResult::PrecompileOOG, Bytes::new(), gas);
             return Ok(Some(result));
         }
-        Ok(Some(match unlock(ctx, inputs) {
-            Ok(()) => InterpreterResult::new(InstructionResult::Return, Bytes::new(), gas),
-            Err(reason) => {
-                let output = abi::revert_reason(reason);
-                InterpreterResult::new(InstructionResult::Revert, output, gas)
+        let called = match data {
+            Some(data) => call(ctx, inputs, &data),
+            None => Err(Refused("the calldata is longer than any function takes")),
+        };
+        Ok(Some(match called {
+            Ok(done) => {
+                let journal = ctx.journal_mut();
+                done.logs.into_iter().for_each(|log| journal.log(log));
+                InterpreterResult::new(InstructionResult::Return, done.output, gas)
+            }
+            Err(Refused(reason)) => {
+                InterpreterResult::new(InstructionResult::Revert, revert_reason(reason), gas)
             }
         }))
     }
@@ -70,33 +87,77 @@ impl<'a> PrecompileProvider<DeltaContext<'a>> for SystemPrecompiles {
     }
 }
 
-/// Burns the value that came with the call and logs the unlock. The frame has moved the value to
-/// the account before; on a revert it moves it back.
-fn unlock(ctx: &mut DeltaContext<'_>, inputs: &CallInputs) -> Result<(), &'static str> {
-    // A transaction's own call is the frame at depth 1 whose code and storage are both ours: this
-    // shuts out contracts, delegate calls and accounts that delegate here by EIP-7702.
-    let direct = ctx.journal().depth() == 1 && inputs.target_address == ATTEST_ADDRESS;
-    if !direct || inputs.is_static {
-        return Err("unlock: only a transaction straight to this account may call it");
+/// The frame has moved the value to the program before; on a revert it moves it back.
+fn call(ctx: &mut DeltaContext<'_>, inputs: &CallInputs, data: &[u8]) -> Result<Done, Refused> {
+    let program = inputs.bytecode_address;
+    // Code and storage must both be the program's: this shuts out DELEGATECALL, CALLCODE, and
+    // accounts that delegate here by EIP-7702.
+    if inputs.target_address != program {
+        return Err(Refused("a system program lends its code to nobody"));
     }
-    let recipient = abi::decode_unlock(&inputs.input.bytes(ctx));
-    let recipient = recipient.ok_or("unlock: the calldata is not unlock(bytes32)")?;
-    let value = inputs.transfer_value().unwrap_or_default();
-    if value.is_zero() {
-        return Err("unlock: send the amount as the value of the transaction");
+    let is_static = inputs.is_static;
+    // The frame of the transaction itself is at depth 1.
+    let origin = if ctx.journal().depth() == 1 && !is_static {
+        Origin::Direct
+    } else {
+        Origin::Contract { is_static }
+    };
+    let call = Call {
+        program,
+        caller: inputs.caller,
+        value_wei: inputs.transfer_value().unwrap_or_default(),
+        data,
+        origin,
+    };
+    let done = programs::dispatch(&mut ctx.chain, &call)?;
+    withdraw(ctx, program, done.burned_wei);
+    Ok(done)
+}
+
+/// Applies what a transaction that has succeeded has written into the action log, in order, and
+/// logs what became of it.
+pub fn apply_actions(ctx: &mut DeltaContext<'_>) {
+    let logs = ctx.journal().logs().iter();
+    let actions: Vec<Action> = logs.filter_map(actions::action_of).collect();
+    for (index, action) in actions.iter().enumerate() {
+        withdraw(ctx, ACTION_LOG_ADDRESS, action.value_wei);
+        let (logs, last) = match actions::apply(&mut ctx.chain, action) {
+            Ok(done) => {
+                deposit(ctx, action.program, action.value_wei);
+                withdraw(ctx, action.program, done.burned_wei);
+                (done.logs, applied_log(action, index))
+            }
+            Err(refused) => {
+                deposit(ctx, action.sender, action.value_wei);
+                (Vec::new(), refused_log(action, index, refused))
+            }
+        };
+        let journal = ctx.journal_mut();
+        logs.into_iter().for_each(|log| journal.log(log));
+        journal.log(last);
     }
-    let amount = units(value).ok_or("unlock: the value is not a multiple of 10^14 wei")?;
-    let window = ctx.chain;
-    if window.left == 0 {
-        return Err("unlock: this block has no room for more unlocks");
+}
+
+fn withdraw(ctx: &mut DeltaContext<'_>, from: Address, wei: U256) {
+    if wei.is_zero() {
+        return;
     }
-    let journal = ctx.journal_mut();
-    let account = journal.load_account_mut(ATTEST_ADDRESS);
+    let account = ctx.journal_mut().load_account_mut(from);
     let mut account = account.expect("a state in memory has no errors");
     assert!(
-        account.data.decr_balance(value),
-        "the frame has moved the value here"
+        account.data.decr_balance(wei),
+        "the value that came with a call is at the program"
     );
-    journal.log(abi::unlock_log(window.next_sequence, recipient, amount));
-    Ok(())
+}
+
+fn deposit(ctx: &mut DeltaContext<'_>, to: Address, wei: U256) {
+    if wei.is_zero() {
+        return;
+    }
+    let account = ctx.journal_mut().load_account_mut(to);
+    let mut account = account.expect("a state in memory has no errors");
+    assert!(
+        account.data.incr_balance(wei),
+        "all wei together fit 128 bits"
+    );
 }

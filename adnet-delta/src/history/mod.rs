@@ -1,18 +1,22 @@
 //! What is kept of past blocks beside the blocks themselves: receipts, the transaction index and
 //! a block's figures.
 //!
-//! Keys of `Family::DeltaTxs`: `b` + height → [`block::BlockFigures`]; `r` + height + index →
-//! [`receipt::Receipt`]; `t` + transaction hash → height and index. Numbers are big-endian. They are
-//! written in the block's own batch.
+//! Keys of `Family::DeltaTxs`: `b` + height → [`block::BlockFigures`]; `q` + height → [`tips::Tips`],
+//! where there are any; `r` + height + index → [`receipt::Receipt`]; `t` + transaction hash → height and
+//! index; `l` and `m` are the index of [`logs`]. Numbers are big-endian. They are written in the block's
+//! own batch.
 
 pub mod block;
+pub mod logs;
 pub mod receipt;
+pub mod tips;
 
 use adnet_common::codec::{DecodeError, Reader, Writer};
 use adnet_common::hash::Hash;
 use adnet_common::store::{Family, ReadStore, Scan, StoreError, Write};
 use block::BlockFigures;
 use receipt::Receipt;
+use tips::Tips;
 
 const FAMILY: Family = Family::DeltaTxs;
 
@@ -39,6 +43,10 @@ fn block_key(height: u64) -> Vec<u8> {
     [b"b".as_slice(), &height.to_be_bytes()].concat()
 }
 
+fn tips_key(height: u64) -> Vec<u8> {
+    [b"q".as_slice(), &height.to_be_bytes()].concat()
+}
+
 fn receipt_key(height: u64, index: u32) -> Vec<u8> {
     [b"r".as_slice(), &height.to_be_bytes(), &index.to_be_bytes()].concat()
 }
@@ -60,6 +68,11 @@ pub fn block_writes(figures: &BlockFigures, ids: &[Hash], receipts: &[Receipt]) 
     );
     let height = figures.height;
     let mut writes = vec![Write::put(FAMILY, block_key(height), figures.encode())];
+    let tips = Tips::new(figures.base_fee_wei, receipts);
+    if !tips.is_empty() {
+        writes.push(Write::put(FAMILY, tips_key(height), tips.encode()));
+    }
+    writes.extend(logs::writes(height, &figures.logs_bloom, receipts));
     for (position, (id, receipt)) in ids.iter().zip(receipts).enumerate() {
         let index = index_of(position);
         let mut place = Writer::with_capacity(12);
@@ -88,6 +101,13 @@ pub fn figures(store: &dyn ReadStore, height: u64) -> Result<Option<BlockFigures
     let bytes = store.get(FAMILY, &block_key(height))?;
     let decode = |b: Vec<u8>| decoded("a block's figures", &b, |r| BlockFigures::decode(height, r));
     bytes.map(decode).transpose()
+}
+
+/// The tips of a block; none in an empty one.
+pub fn tips(store: &dyn ReadStore, height: u64) -> Result<Tips, HistoryError> {
+    let bytes = store.get(FAMILY, &tips_key(height))?;
+    let decode = |b: Vec<u8>| decoded("the tips of a block", &b, Tips::decode);
+    Ok(bytes.map(decode).transpose()?.unwrap_or_default())
 }
 
 pub fn place_of(store: &dyn ReadStore, id: &Hash) -> Result<Option<Place>, HistoryError> {

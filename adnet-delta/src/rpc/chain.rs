@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 use crate::DeltaApp;
 
+/// HTTP has no way back.
+const SUBSCRIBE_NOTICE: &str = "notifications not supported: subscribe over WebSocket";
+
 pub fn register(module: &mut RpcModule<Rpc>) {
     method(
         module,
@@ -43,6 +46,14 @@ pub fn register(module: &mut RpcModule<Rpc>) {
     );
     method(module, "eth_syncing", |_, _| async { Ok(json!(false)) });
     method(module, "eth_accounts", |_, _| async { Ok(json!([])) });
+    method(module, "net_peerCount", |rpc, _| async move {
+        Ok(json!(quantity(rpc.chain.peers().len() as u64)))
+    });
+    for name in ["eth_subscribe", "eth_unsubscribe"] {
+        method(module, name, |_, _| async {
+            Err(RpcError::numbered(-32601, SUBSCRIBE_NOTICE))
+        });
+    }
     method(module, "eth_blockNumber", |rpc, _| async move {
         Ok(json!(quantity(rpc.snapshot().status.height)))
     });
@@ -51,6 +62,8 @@ pub fn register(module: &mut RpcModule<Rpc>) {
     method(module, "eth_getBlockTransactionCountByNumber", count_by_ref);
     method(module, "eth_getBlockTransactionCountByHash", count_by_hash);
     method(module, "eth_getBlockReceipts", block_receipts);
+    method(module, "eth_getUncleCountByBlockNumber", uncles_by_ref);
+    method(module, "eth_getUncleCountByBlockHash", uncles_by_hash);
 }
 
 fn chain_id(rpc: &Rpc) -> Answer {
@@ -152,6 +165,17 @@ async fn count(rpc: &Rpc, block: BlockRef) -> Answer {
     Ok(json!(found.map(|committed| quantity(
         committed.block.body.txs.len() as u64
     ))))
+}
+
+/// There are no uncles, but only a block that exists has none.
+async fn uncles_by_ref(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let count = count_by_ref(rpc, params).await?;
+    Ok(if count.is_null() { count } else { json!("0x0") })
+}
+
+async fn uncles_by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let count = count_by_hash(rpc, params).await?;
+    Ok(if count.is_null() { count } else { json!("0x0") })
 }
 
 async fn block_receipts(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {

@@ -6,10 +6,11 @@
 //! | −32602 | the parameters are not what the method takes |
 //! | −32601 | there is no such method |
 //! | −32603 | this node failed; its log has the cause |
+//! | 4444 | this node does not have that history |
 //! | −32005 | busy, or a bound is exceeded: try again later or ask for less |
 //! | −32000 | everything else, as geth words it |
 
-use crate::attest::abi::decode_reason;
+use crate::abi::decode_reason;
 use crate::evm::Refusal;
 use crate::evm::simulate::EstimateError;
 use crate::history::HistoryError;
@@ -17,13 +18,14 @@ use adnet_common::api::ApiError;
 use adnet_common::application::TxError;
 use adnet_common::ledger::LedgerError;
 use adnet_common::store::StoreError;
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, U256};
 use jsonrpsee::types::ErrorObjectOwned;
 use revm::context::result::InvalidTransaction;
 
 const REVERTED: i32 = 3;
 const SERVER: i32 = -32000;
 const LIMIT: i32 = -32005;
+const PRUNED: i32 = 4444;
 const INVALID_PARAMS: i32 = -32602;
 const INTERNAL: i32 = -32603;
 
@@ -45,6 +47,16 @@ impl RpcError {
         }
     }
 
+    /// An error that the specification of a method numbers.
+    pub fn numbered(code: i32, message: impl Into<String>) -> Self {
+        Self::new(code, message)
+    }
+
+    /// What this node does not have any more, or never had.
+    pub fn pruned(message: impl Into<String>) -> Self {
+        Self::new(PRUNED, message)
+    }
+
     pub fn server(message: impl Into<String>) -> Self {
         Self::new(SERVER, message)
     }
@@ -64,7 +76,8 @@ impl RpcError {
     }
 
     pub fn reverted(output: Bytes) -> Self {
-        let message = match decode_reason(&output) {
+        let reason = decode_reason(&output).or_else(|| panic_reason(&output));
+        let message = match reason {
             Some(reason) => format!("execution reverted: {reason}"),
             None => "execution reverted".to_owned(),
         };
@@ -75,6 +88,27 @@ impl RpcError {
             data,
         }
     }
+}
+
+/// What Solidity's `Panic(uint256)` means, in geth's words.
+fn panic_reason(output: &[u8]) -> Option<String> {
+    const SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
+    let code = output.strip_prefix(&SELECTOR)?;
+    let code = U256::from_be_bytes(<[u8; 32]>::try_from(code).ok()?);
+    let words = match u8::try_from(code).unwrap_or(u8::MAX) {
+        0x00 => "generic panic",
+        0x01 => "assert(false)",
+        0x11 => "arithmetic underflow or overflow",
+        0x12 => "division or modulo by zero",
+        0x21 => "enum overflow",
+        0x22 => "invalid encoded storage byte array accessed",
+        0x31 => "out-of-bounds array access; popping on an empty array",
+        0x32 => "out-of-bounds access of an array or bytesN",
+        0x41 => "out of memory",
+        0x51 => "uninitialized function",
+        _ => return Some(format!("unknown panic code: {code:#x}")),
+    };
+    Some(words.to_owned())
 }
 
 impl From<RpcError> for ErrorObjectOwned {
@@ -150,6 +184,24 @@ impl From<Refusal> for RpcError {
             other => other.to_string(),
         };
         Self::server(message)
+    }
+}
+
+/// The numbers that `eth_simulateV1` gives to what makes a call impossible.
+pub fn refusal_code(refusal: &Refusal) -> i32 {
+    match refusal {
+        Refusal::Invalid(InvalidTransaction::NonceTooLow { .. }) => -38010,
+        Refusal::Invalid(InvalidTransaction::NonceTooHigh { .. }) => -38011,
+        Refusal::Invalid(InvalidTransaction::GasPriceLessThanBasefee) => -38012,
+        Refusal::Invalid(
+            InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
+            | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
+        ) => -38013,
+        Refusal::Invalid(InvalidTransaction::LackOfFundForMaxFee { .. }) => -38014,
+        Refusal::Invalid(InvalidTransaction::CallerGasLimitMoreThanBlock) => -38015,
+        Refusal::Invalid(InvalidTransaction::RejectCallerWithCode) => -38024,
+        Refusal::Invalid(InvalidTransaction::CreateInitCodeSizeLimit) => -38025,
+        Refusal::Invalid(_) | Refusal::Failed(_) => SERVER,
     }
 }
 

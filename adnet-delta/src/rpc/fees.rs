@@ -5,11 +5,13 @@ use super::objects::quantity;
 use super::{Answer, Arguments, Rpc, RpcError, method};
 use crate::history;
 use crate::history::block::BlockFigures;
+use crate::history::tips::Tips;
 use adnet_common::store::ReadStore;
 use alloy_primitives::U256;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
 use serde_json::json;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Blocks that a suggested tip looks back at.
@@ -21,11 +23,20 @@ const LEAST_TIP_WEI: u128 = 1;
 /// Blocks of one fee history, and percentiles per block, at most.
 const HISTORY_MAX: u64 = 1024;
 const PERCENTILES_MAX: usize = 100;
+/// Different tips that one fee history reads.
+const TIPS_MAX: usize = 1_000_000;
 
 pub fn register(module: &mut RpcModule<Rpc>) {
     method(module, "eth_gasPrice", gas_price);
     method(module, "eth_maxPriorityFeePerGas", tip);
     method(module, "eth_feeHistory", fee_history);
+    method(module, "eth_baseFee", |rpc, _| async move {
+        Ok(json!(quantity(rpc.snapshot().view.next_base_fee_wei())))
+    });
+    // There are no blobs; a price above zero keeps clients from dividing by it.
+    method(module, "eth_blobBaseFee", |_, _| async {
+        Ok(json!(quantity(1u64)))
+    });
 }
 
 async fn gas_price(rpc: Arc<Rpc>, _params: Params<'static>) -> Answer {
@@ -48,7 +59,8 @@ async fn suggested_tip(rpc: &Rpc) -> Result<u128, RpcError> {
             .iter()
             .flatten()
             .filter(|f| f.gas_used > f.gas_limit / 2);
-        let mut tips: Vec<u128> = full.map(|f| f.tip_at(TIP_PERCENTILE)).collect();
+        let tips = full.map(|f| Ok(history::tips(store, f.height)?.at(TIP_PERCENTILE)));
+        let mut tips: Vec<u128> = tips.collect::<Result<_, RpcError>>()?;
         tips.sort_unstable();
         let median = tips.get(tips.len() / 2).copied();
         Ok(median.unwrap_or(LEAST_TIP_WEI).max(LEAST_TIP_WEI))
@@ -105,10 +117,26 @@ async fn fee_history(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
             f.as_ref()
                 .map_or(0.0, |f| f.gas_used as f64 / f.gas_limit as f64)
         };
-        let rewards = |f: &Option<BlockFigures>| -> Vec<U256> {
-            let at = |p: &f64| quantity(f.as_ref().map_or(0, |f| f.tip_at(*p)));
-            percentiles.iter().map(at).collect()
-        };
+        // From the last block back, as far as one answer may go: there may be fewer than were asked for.
+        let mut rewards: VecDeque<Vec<U256>> = VecDeque::new();
+        if !percentiles.is_empty() {
+            let mut read = 0;
+            for f in figures.iter().rev() {
+                let tips = match f {
+                    Some(f) => history::tips(store, f.height)?,
+                    None => Tips::default(),
+                };
+                read += tips.len();
+                if read > TIPS_MAX && !rewards.is_empty() {
+                    break;
+                }
+                let at_each = tips.at_each(&percentiles).into_iter();
+                rewards.push_front(at_each.map(quantity).collect());
+            }
+            let unread = figures.len() - rewards.len();
+            figures.drain(..unread);
+            oldest += unread as u64;
+        }
         let mut base_fees: Vec<U256> = figures.iter().map(|f| quantity(base(f))).collect();
         if let Some(last) = figures.last() {
             let used = last.as_ref().map_or(0, |f| f.gas_used);
@@ -120,15 +148,12 @@ async fn fee_history(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
             "oldestBlock": quantity(oldest),
             "baseFeePerGas": base_fees,
             "gasUsedRatio": figures.iter().map(ratio).collect::<Vec<f64>>(),
+            // Without blobs (EIP-4844) there is nothing to pay for them.
+            "baseFeePerBlobGas": vec![U256::ZERO; base_fees.len()],
+            "blobGasUsedRatio": vec![0; figures.len()],
         });
         if !percentiles.is_empty() {
-            answer["reward"] = figures
-                .iter()
-                .map(rewards)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|r| json!(r))
-                .collect();
+            answer["reward"] = json!(rewards);
         }
         Ok(answer)
     })

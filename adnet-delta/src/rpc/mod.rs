@@ -1,26 +1,37 @@
-//! Ethereum's JSON-RPC at `/`: enough for wallets and tools to read, call and send.
+//! Ethereum's JSON-RPC at `/`, over HTTP and WebSocket.
 //!
-//! jsonrpsee dispatches, axum carries (`dispatch`). Blocks, transactions and receipts are served for
-//! all heights; the state only as of the last block, anything older is an error and never silently
-//! the latest.
+//! jsonrpsee has the methods, axum carries (`dispatch`, `socket`). Blocks, transactions, receipts and
+//! logs are served for all heights that were executed here; the state as of the last blocks, anything
+//! older is an error and never silently the latest.
 
 mod chain;
 pub mod dispatch;
 mod error;
+mod feed;
 mod fees;
+mod filters;
+mod logs;
 mod objects;
 mod params;
+mod pool;
+mod simulated_blocks;
+mod simulations;
+pub mod socket;
 mod state;
+mod subscriptions;
 mod transactions;
 
 pub use error::RpcError;
+pub use feed::{Feed, NewBlock};
 
 use crate::DeltaApp;
 use crate::history::{self, HistoryError};
-use adnet_common::api::Slots;
+use adnet_common::api::{Client, Slots};
+use adnet_common::config::DeltaApiConfig;
 use adnet_common::hash::Hash;
 use adnet_common::store::ReadStore;
 use adnet_common::worker::{ChainHandle, Snapshot};
+use filters::Filters;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
 use params::BlockRef;
@@ -35,16 +46,25 @@ pub struct Rpc {
     calls: Slots,
     /// For verifying signatures.
     signatures: Slots,
+    bounds: DeltaApiConfig,
+    filters: Arc<Filters>,
 }
 
 type Answer = Result<serde_json::Value, RpcError>;
 
 impl Rpc {
-    pub fn new(chain: ChainHandle<DeltaApp>, calls: Slots, signatures: Slots) -> Self {
+    pub fn new(
+        chain: ChainHandle<DeltaApp>,
+        calls: Slots,
+        signatures: Slots,
+        bounds: &DeltaApiConfig,
+    ) -> Self {
         Self {
             chain,
             calls,
             signatures,
+            bounds: bounds.clone(),
+            filters: Arc::new(Filters::new(bounds)),
         }
     }
 
@@ -99,6 +119,11 @@ pub fn module(rpc: Rpc) -> RpcModule<Rpc> {
     let mut module = RpcModule::new(rpc);
     chain::register(&mut module);
     fees::register(&mut module);
+    filters::register(&mut module);
+    logs::register(&mut module);
+    pool::register(&mut module);
+    simulated_blocks::register(&mut module);
+    simulations::register(&mut module);
     state::register(&mut module);
     transactions::register(&mut module);
     module
@@ -111,5 +136,19 @@ where
     Fut: Future<Output = Answer> + Send,
 {
     let registered = module.register_async_method(name, move |params, rpc, _| call(rpc, params));
+    registered.expect("every method is registered once");
+}
+
+/// The same for methods that keep something for who asks.
+fn method_of_client<F, Fut>(module: &mut RpcModule<Rpc>, name: &'static str, call: F)
+where
+    F: Fn(Arc<Rpc>, Client, Params<'static>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send,
+{
+    let registered = module.register_async_method(name, move |params, rpc, extensions| {
+        let client = extensions.get::<Client>().copied();
+        let client = client.expect("the dispatcher says whose request it is");
+        call(rpc, client, params)
+    });
     registered.expect("every method is registered once");
 }

@@ -2,18 +2,27 @@
 //!
 //! Where Delta has no such thing the field is there all the same, because clients insist:
 //! `transactionsRoot` is our body root, `receiptsRoot` is zero (receipts are no part of a header),
-//! `miner` is the end of the proposer's key.
+//! `miner` is the end of the proposer's key, and there are neither withdrawals nor blobs nor requests.
 
+use crate::evm::prev_randao;
 use crate::history::block::BlockFigures;
+use crate::history::logs::FoundLog;
 use crate::history::receipt::Receipt;
 use crate::rules::Rules;
 use crate::transaction::decode;
+use adnet_common::block::Block;
 use adnet_common::hash::Hash;
+use adnet_common::header::Header;
 use adnet_common::ledger::CommittedBlock;
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::{Transaction as _, TxEnvelope};
-use alloy_primitives::{Address, B64, B256, Bloom, U256, keccak256};
+use alloy_primitives::{Address, B64, B256, Bloom, Log, U256, b256, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 use serde_json::{Value, json};
+
+/// SHA-256 of nothing: a block without requests (EIP-7685).
+pub const NO_REQUESTS_HASH: B256 =
+    b256!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
 /// Where something is in the chain.
 #[derive(Copy, Clone, Debug)]
@@ -32,46 +41,15 @@ pub fn quantity(n: impl Into<u128>) -> U256 {
     U256::from(n.into())
 }
 
-/// A block, with the hashes of its transactions or all of them.
-pub fn block(
-    rules: &Rules,
-    committed: &CommittedBlock,
-    figures: Option<&BlockFigures>,
-    receipts: Option<&[Receipt]>,
-) -> Value {
+/// A header as subscribers get it.
+pub fn header(rules: &Rules, committed: &CommittedBlock, figures: Option<&BlockFigures>) -> Value {
     let block = &committed.block;
     let header = &block.header;
-    let hash = block.hash();
-    let at = |index: usize| Position {
-        height: header.height,
-        block_hash: hash,
-        time_ms: header.time_ms,
-        index: index as u32,
-    };
-    let transactions: Vec<Value> = match receipts {
-        None => block
-            .body
-            .txs
-            .iter()
-            .map(|raw| json!(keccak256(raw)))
-            .collect(),
-        Some(receipts) => {
-            let each = block.body.txs.iter().zip(receipts).enumerate();
-            each.map(|(index, (raw, receipt))| {
-                transaction(
-                    &committed_tx(raw),
-                    receipt.from,
-                    Some((&at(index), receipt)),
-                )
-            })
-            .collect()
-        }
-    };
     // The genesis block has no figures of its own.
     let base_fee_wei = figures.map_or(rules.base_fee_initial_wei, |f| f.base_fee_wei);
     json!({
         "number": quantity(header.height),
-        "hash": word(&hash),
+        "hash": word(&block.hash()),
         "parentHash": word(&header.parent),
         "nonce": B64::ZERO,
         "sha3Uncles": EMPTY_OMMER_ROOT_HASH,
@@ -81,17 +59,53 @@ pub fn block(
         "receiptsRoot": B256::ZERO,
         "miner": Address::from_slice(&header.proposer[12..]),
         "difficulty": U256::ZERO,
-        "totalDifficulty": U256::ZERO,
         "extraData": "0x",
-        "mixHash": B256::ZERO,
-        "size": U256::from(block.encode().len()),
+        "mixHash": prev_randao(header.height, &header.parent),
         "gasLimit": quantity(figures.map_or(rules.block_gas_limit, |f| f.gas_limit)),
         "gasUsed": quantity(figures.map_or(0, |f| f.gas_used)),
         "timestamp": quantity(header.time_ms / 1000),
         "baseFeePerGas": quantity(base_fee_wei),
-        "transactions": transactions,
-        "uncles": [],
+        "withdrawalsRoot": EMPTY_ROOT_HASH,
+        "blobGasUsed": U256::ZERO,
+        "excessBlobGas": U256::ZERO,
+        "parentBeaconBlockRoot": B256::ZERO,
+        "requestsHash": NO_REQUESTS_HASH,
     })
+}
+
+/// A block, with the hashes of its transactions or all of them.
+pub fn block(
+    rules: &Rules,
+    committed: &CommittedBlock,
+    figures: Option<&BlockFigures>,
+    receipts: Option<&[Receipt]>,
+) -> Value {
+    let block = &committed.block;
+    let hash = block.hash();
+    let at = |index: usize| Position {
+        height: block.header.height,
+        block_hash: hash,
+        time_ms: block.header.time_ms,
+        index: index as u32,
+    };
+    let txs = &block.body.txs;
+    let transactions: Vec<Value> = match receipts {
+        None => txs.iter().map(|raw| json!(keccak256(raw))).collect(),
+        Some(receipts) => {
+            let each = txs.iter().zip(receipts).enumerate();
+            each.map(|(index, (raw, receipt))| {
+                let place = (&at(index), receipt);
+                transaction(&committed_tx(raw), receipt.from, Some(place))
+            })
+            .collect()
+        }
+    };
+    let mut object = header(rules, committed, figures);
+    object["size"] = json!(U256::from(block.encode().len()));
+    object["transactions"] = transactions.into();
+    object["uncles"] = json!([]);
+    object["withdrawals"] = json!([]);
+    object
 }
 
 /// A transaction of a block.
@@ -105,6 +119,7 @@ pub fn transaction(tx: &TxEnvelope, from: Address, place: Option<(&Position, &Re
     object["from"] = json!(from);
     object["blockHash"] = json!(place.map(|(at, _)| word(&at.block_hash)));
     object["blockNumber"] = json!(place.map(|(at, _)| quantity(at.height)));
+    object["blockTimestamp"] = json!(place.map(|(at, _)| quantity(at.time_ms / 1000)));
     object["transactionIndex"] = json!(place.map(|(at, _)| quantity(at.index)));
     let price = place.map_or(tx.max_fee_per_gas(), |(_, receipt)| {
         receipt.effective_gas_price_wei
@@ -113,21 +128,46 @@ pub fn transaction(tx: &TxEnvelope, from: Address, place: Option<(&Position, &Re
     object
 }
 
+/// A log; `index` counts in the block.
+pub fn log(at: &Position, hash: &Hash, index: u32, log: &Log) -> Value {
+    json!({
+        "address": log.address,
+        "topics": log.topics(),
+        "data": log.data.data,
+        "blockNumber": quantity(at.height),
+        "blockHash": word(&at.block_hash),
+        "blockTimestamp": quantity(at.time_ms / 1000),
+        "transactionHash": word(hash),
+        "transactionIndex": quantity(at.index),
+        "logIndex": quantity(index),
+        "removed": false,
+    })
+}
+
+/// The hash of a transaction of `block`.
+pub fn tx_id(block: &Block, index: u32) -> Hash {
+    let raw = usize::try_from(index)
+        .ok()
+        .and_then(|index| block.body.txs.get(index));
+    let raw = raw.expect("each receipt is one of a transaction of its block");
+    Hash(keccak256(raw).0)
+}
+
+/// A log that was found in a block, with the hashes of the block and of the transaction: many logs have
+/// the same.
+pub fn found_log(header: &Header, block_hash: Hash, tx: &Hash, found: &FoundLog) -> Value {
+    let at = Position {
+        height: found.height,
+        block_hash,
+        time_ms: header.time_ms,
+        index: found.tx_index,
+    };
+    log(&at, tx, found.log_index, &found.log)
+}
+
 pub fn receipt(at: &Position, hash: &Hash, receipt: &Receipt) -> Value {
-    let logs = receipt.logs.iter().enumerate().map(|(index, log)| {
-        json!({
-            "address": log.address,
-            "topics": log.topics(),
-            "data": log.data.data,
-            "blockNumber": quantity(at.height),
-            "blockHash": word(&at.block_hash),
-            "blockTimestamp": quantity(at.time_ms / 1000),
-            "transactionHash": word(hash),
-            "transactionIndex": quantity(at.index),
-            "logIndex": quantity(u64::from(receipt.first_log) + index as u64),
-            "removed": false,
-        })
-    });
+    let numbered = (receipt.first_log..).zip(&receipt.logs);
+    let logs = numbered.map(|(index, log_of)| log(at, hash, index, log_of));
     json!({
         "transactionHash": word(hash),
         "transactionIndex": quantity(at.index),

@@ -1,10 +1,12 @@
 //! Parameters as Ethereum's clients write them.
 
 use super::error::RpcError;
+use crate::evm::overrides::{AccountOverride, BlockOverrides, StateOverrides};
 use crate::evm::simulate::Call;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use revm::context_interface::transaction::AccessList;
+use revm::context_interface::transaction::{AccessList, SignedAuthorization};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Which block a client means.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,8 @@ impl<'de> Deserialize<'de> for BlockRef {
             | RawBlockRef::Text(text) => by_text(&text),
             RawBlockRef::Object { .. } => None,
         };
-        let expected = "a block is a tag, a hex number, or an object with blockNumber or blockHash";
+        let expected =
+            "a block is a tag, a hex number, a hash, or an object with blockNumber or blockHash";
         parsed.ok_or_else(|| serde::de::Error::custom(expected))
     }
 }
@@ -56,6 +59,8 @@ fn by_text(text: &str) -> Option<BlockRef> {
         "latest" | "safe" | "finalized" => Some(BlockRef::Latest),
         "pending" => Some(BlockRef::Pending),
         "earliest" => Some(BlockRef::Height(0)),
+        // 32 bytes are a hash, as everywhere where a block may be named by either.
+        hash if hash.len() == 66 => hash.parse().ok().map(BlockRef::Hash),
         number => u64::from_str_radix(number.strip_prefix("0x")?, 16)
             .ok()
             .map(BlockRef::Height),
@@ -76,6 +81,90 @@ pub struct CallParams {
     data: Option<Bytes>,
     input: Option<Bytes>,
     access_list: Option<AccessList>,
+    authorization_list: Option<Vec<SignedAuthorization>>,
+    nonce: Option<U256>,
+}
+
+/// An account as a simulation supposes it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct AccountOverrideParams {
+    balance: Option<U256>,
+    nonce: Option<U256>,
+    code: Option<Bytes>,
+    state: Option<BTreeMap<B256, B256>>,
+    state_diff: Option<BTreeMap<B256, B256>>,
+}
+
+pub type StateOverrideParams = BTreeMap<Address, AccountOverrideParams>;
+
+/// Accounts that one call may suppose something of, and slots of all of them.
+const SUPPOSED_ACCOUNTS_MAX: usize = 1_000;
+const SUPPOSED_SLOTS_MAX: usize = 10_000;
+
+fn words(slots: BTreeMap<B256, B256>) -> BTreeMap<U256, U256> {
+    let each = slots.into_iter();
+    each.map(|(slot, value)| (slot.into(), value.into()))
+        .collect()
+}
+
+pub fn state_overrides(params: StateOverrideParams) -> Result<StateOverrides, RpcError> {
+    let slots = |a: &AccountOverrideParams| {
+        let count = |slots: &Option<BTreeMap<_, _>>| slots.as_ref().map_or(0, BTreeMap::len);
+        count(&a.state) + count(&a.state_diff)
+    };
+    let slots: usize = params.values().map(slots).sum();
+    if params.len() > SUPPOSED_ACCOUNTS_MAX || slots > SUPPOSED_SLOTS_MAX {
+        let message = format!(
+            "overrides name at most {SUPPOSED_ACCOUNTS_MAX} accounts and {SUPPOSED_SLOTS_MAX} slots"
+        );
+        return Err(RpcError::limit(message));
+    }
+    let mut overrides = StateOverrides::new();
+    for (address, params) in params {
+        if params.state.is_some() && params.state_diff.is_some() {
+            let message = format!("account {address} has both 'state' and 'stateDiff'");
+            return Err(RpcError::invalid_params(message));
+        }
+        let supposed = AccountOverride {
+            balance: params.balance,
+            nonce: narrow("nonce", params.nonce)?,
+            code: params.code,
+            storage: params.state.map(words),
+            slots: params.state_diff.map(words).unwrap_or_default(),
+        };
+        overrides.insert(address, supposed);
+    }
+    Ok(overrides)
+}
+
+/// A block as a simulation supposes it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlockOverrideParams {
+    number: Option<U256>,
+    #[serde(alias = "timestamp")]
+    time: Option<U256>,
+    gas_limit: Option<U256>,
+    #[serde(alias = "coinbase")]
+    fee_recipient: Option<Address>,
+    #[serde(alias = "random")]
+    prev_randao: Option<B256>,
+    #[serde(alias = "baseFee")]
+    base_fee_per_gas: Option<U256>,
+}
+
+impl BlockOverrideParams {
+    pub fn into_overrides(self) -> Result<BlockOverrides, RpcError> {
+        Ok(BlockOverrides {
+            number: narrow("number", self.number)?,
+            time_s: narrow("time", self.time)?,
+            gas_limit: narrow("gasLimit", self.gas_limit)?,
+            fee_recipient: self.fee_recipient,
+            prev_randao: self.prev_randao,
+            base_fee_wei: narrow("baseFeePerGas", self.base_fee_per_gas)?,
+        })
+    }
 }
 
 fn narrow<T: TryFrom<U256>>(what: &str, value: Option<U256>) -> Result<Option<T>, RpcError> {
@@ -121,6 +210,8 @@ impl CallParams {
             value,
             data,
             access_list: self.access_list.unwrap_or_default(),
+            authorizations: self.authorization_list.unwrap_or_default(),
+            nonce: narrow("nonce", self.nonce)?,
         })
     }
 }
@@ -140,6 +231,7 @@ mod tests {
             Some(BlockRef::Height(0))
         );
         let hash = B256::repeat_byte(7);
+        assert_eq!(parse(&format!("\"{hash}\"")), Some(BlockRef::Hash(hash)));
         assert_eq!(
             parse(&format!("{{\"blockHash\":\"{hash}\"}}")),
             Some(BlockRef::Hash(hash))

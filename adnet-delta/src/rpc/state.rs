@@ -1,24 +1,24 @@
-//! Methods about the state as of the last block.
+//! Methods about the state as of the last blocks.
 
 use super::chain::height_of;
 use super::objects::quantity;
-use super::params::{BlockRef, CallParams};
+use super::params::BlockRef;
+use super::simulations::Moment;
 use super::{Answer, Arguments, Rpc, RpcError, method};
-use crate::DeltaApp;
-use crate::app::DeltaView;
-use crate::evm::BlockPlace;
-use crate::evm::simulate::{self, Call, Outcome};
+use crate::history;
 use crate::state::Account;
-use adnet_common::worker::Snapshot;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Slots of one `eth_getProof`, at most.
 const PROOF_SLOTS_MAX: usize = 256;
+/// Slots of one `eth_getStorageValues`, at most.
+const STORAGE_SLOTS_MAX: usize = 1_024;
 
 pub fn register(module: &mut RpcModule<Rpc>) {
     method(module, "eth_getBalance", balance);
@@ -26,28 +26,51 @@ pub fn register(module: &mut RpcModule<Rpc>) {
     method(module, "eth_getStorageAt", storage);
     method(module, "eth_getTransactionCount", nonce);
     method(module, "eth_getProof", proof);
-    method(module, "eth_call", call);
-    method(module, "eth_estimateGas", estimate);
+    method(module, "eth_getStorageValues", storage_values);
 }
 
-/// The last snapshot, if `block` means its block.
-async fn snapshot_at(rpc: &Rpc, block: BlockRef) -> Result<Arc<Snapshot<DeltaApp>>, RpcError> {
+/// The state after the block that is meant, if it is kept: an error otherwise, never another state.
+pub async fn state_at(rpc: &Rpc, block: BlockRef) -> Result<Moment, RpcError> {
     let snapshot = rpc.snapshot();
+    let latest = || {
+        let status = &snapshot.status;
+        let next_time_ms = status
+            .block_time_ms
+            .saturating_add(status.block_interval_ms);
+        Moment {
+            view: Arc::clone(&snapshot.view),
+            block_hash: status.block_hash,
+            next_time_ms,
+        }
+    };
     if matches!(block, BlockRef::Latest | BlockRef::Pending) {
-        return Ok(snapshot);
+        return Ok(latest());
     }
     let asked = Arc::clone(&snapshot);
     let height = rpc
         .read(move |store| height_of(store, &asked, block))
         .await?;
-    match height {
-        Some(height) if height == snapshot.status.height => Ok(snapshot),
-        Some(height) => {
-            let message = format!("historical state is not kept: block {height} is not the latest");
-            Err(RpcError::server(message))
-        }
-        None => Err(RpcError::server("header not found")),
+    let height = height.ok_or_else(|| RpcError::server("header not found"))?;
+    if height == snapshot.status.height {
+        return Ok(latest());
     }
+    let pruned = || {
+        let first = snapshot.view.first_kept();
+        let message = format!(
+            "historical state is not kept: block {height} is before block {first}, the first whose state is here"
+        );
+        RpcError::pruned(message)
+    };
+    let view = snapshot.view.at(height).ok_or_else(pruned)?;
+    let block_hash = snapshot.view.hashes.get(height);
+    let next = rpc
+        .read(move |store| history::figures(store, height + 1))
+        .await?;
+    Ok(Moment {
+        view,
+        block_hash: block_hash.ok_or_else(pruned)?,
+        next_time_ms: next.ok_or_else(pruned)?.time_ms,
+    })
 }
 
 async fn account(rpc: &Rpc, params: &Params<'_>) -> Result<Option<Account>, RpcError> {
@@ -55,8 +78,8 @@ async fn account(rpc: &Rpc, params: &Params<'_>) -> Result<Option<Account>, RpcE
         let mut arguments = Arguments::of(params);
         (arguments.required::<Address>()?, arguments.block()?)
     };
-    let snapshot = snapshot_at(rpc, block).await?;
-    Ok(snapshot.view.state.account(&address).cloned())
+    let moment = state_at(rpc, block).await?;
+    Ok(moment.view.state.account(&address).cloned())
 }
 
 async fn balance(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
@@ -89,15 +112,17 @@ async fn nonce(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
 
 /// A slot as clients write it: a quantity, or 32 bytes.
 fn slot_of(text: &str) -> Result<U256, RpcError> {
-    let digits = text.strip_prefix("0x").filter(|digits| digits.len() <= 64);
-    let slot = digits.and_then(|digits| {
-        if digits.is_empty() {
-            Some(U256::ZERO)
-        } else {
-            U256::from_str_radix(digits, 16).ok()
-        }
-    });
-    slot.ok_or_else(|| RpcError::invalid_params("invalid argument: a storage slot has 32 bytes"))
+    let wrong = |why| RpcError::invalid_params(format!("{why}: {text:?}"));
+    let digits = text
+        .strip_prefix("0x")
+        .ok_or_else(|| wrong("invalid hex in storage key"))?;
+    if digits.len() > 64 {
+        return Err(wrong("storage key too long (want at most 32 bytes)"));
+    }
+    if digits.is_empty() {
+        return Ok(U256::ZERO);
+    }
+    U256::from_str_radix(digits, 16).map_err(|_| wrong("invalid hex in storage key"))
 }
 
 async fn storage(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
@@ -107,9 +132,49 @@ async fn storage(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         let slot: String = arguments.required()?;
         (address, slot_of(&slot)?, arguments.block()?)
     };
-    let snapshot = snapshot_at(&rpc, block).await?;
-    let value = snapshot.view.state.storage(&address, &slot);
+    let moment = state_at(&rpc, block).await?;
+    let value = moment.view.state.storage(&address, &slot);
     Ok(json!(B256::from(value)))
+}
+
+/// Slots of several accounts at once.
+async fn storage_values(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
+    let (asked, block) = {
+        let mut arguments = Arguments::of(&params);
+        let asked: BTreeMap<Address, Vec<String>> = arguments.required()?;
+        (asked, arguments.block()?)
+    };
+    let slots: usize = asked.values().map(Vec::len).sum();
+    if asked.is_empty() {
+        return Err(RpcError::invalid_params("empty request"));
+    }
+    if slots > STORAGE_SLOTS_MAX {
+        let message = format!("at most {STORAGE_SLOTS_MAX} slots are read at once");
+        return Err(RpcError::limit(message));
+    }
+    let moment = state_at(&rpc, block).await?;
+    let mut values = serde_json::Map::new();
+    for (address, slots) in &asked {
+        let value = |text: &String| {
+            let value = moment.view.state.storage(address, &slot_of(text)?);
+            Ok(B256::from(value))
+        };
+        let of_account = slots
+            .iter()
+            .map(value)
+            .collect::<Result<Vec<B256>, RpcError>>()?;
+        values.insert(format!("{address:#x}"), json!(of_account));
+    }
+    Ok(values.into())
+}
+
+/// A key comes back as it was asked for: as a word, or as a number without leading zeros.
+fn key_of(text: &str, slot: U256) -> serde_json::Value {
+    if text.len() == 66 {
+        json!(B256::from(slot))
+    } else {
+        json!(slot)
+    }
 }
 
 async fn proof(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
@@ -124,14 +189,14 @@ async fn proof(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
             "at most {PROOF_SLOTS_MAX} slots are proved at once"
         )));
     }
-    let snapshot = snapshot_at(&rpc, block).await?;
-    let state = &snapshot.view.state;
+    let moment = state_at(&rpc, block).await?;
+    let state = &moment.view.state;
     let account = state.account(&address);
     let each = slots.iter().map(|text| {
         let slot = slot_of(text)?;
         let value = account.map_or(U256::ZERO, |account| account.slot(&slot));
         let nodes = account.map_or(Vec::new(), |account| account.storage_proof(&slot));
-        Ok(json!({ "key": text, "value": value, "proof": nodes }))
+        Ok(json!({ "key": key_of(text, slot), "value": value, "proof": nodes }))
     });
     let storage_proof = each.collect::<Result<Vec<_>, RpcError>>()?;
     Ok(json!({
@@ -143,54 +208,4 @@ async fn proof(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         "storageHash": account.map_or(EMPTY_ROOT_HASH, Account::storage_root),
         "storageProof": storage_proof,
     }))
-}
-
-/// The call, the snapshot it runs on, and the block it runs in.
-async fn prepare(
-    rpc: &Rpc,
-    params: &Params<'_>,
-) -> Result<(Arc<DeltaView>, BlockPlace, Call), RpcError> {
-    let (call, block) = {
-        let mut arguments = Arguments::of(params);
-        let call: CallParams = arguments.required()?;
-        let block = arguments.block()?;
-        let overrides: Option<serde_json::Map<String, serde_json::Value>> = arguments.optional()?;
-        if overrides.is_some_and(|overrides| !overrides.is_empty()) {
-            return Err(RpcError::invalid_params(
-                "state overrides are not supported",
-            ));
-        }
-        (call.into_call()?, block)
-    };
-    let snapshot = snapshot_at(rpc, block).await?;
-    let status = &snapshot.status;
-    let time_ms = status
-        .block_time_ms
-        .saturating_add(status.block_interval_ms);
-    let place = simulate::next_place(&snapshot.view, status.block_hash, time_ms);
-    Ok((Arc::clone(&snapshot.view), place, call))
-}
-
-/// Runs a simulation on a thread that may block, in one of the bounded slots.
-async fn simulated<T: Send + 'static>(
-    rpc: &Rpc,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, RpcError> {
-    let done = rpc.calls.run(tokio::task::spawn_blocking(work)).await?;
-    done.map_err(|error| RpcError::internal(&error))
-}
-
-async fn call(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
-    let (view, place, call) = prepare(&rpc, &params).await?;
-    match simulated(&rpc, move || simulate::call(&view, &place, &call)).await?? {
-        Outcome::Success { output, .. } => Ok(json!(output)),
-        Outcome::Revert { output } => Err(RpcError::reverted(output)),
-        Outcome::Halt { reason, .. } => Err(RpcError::server(reason)),
-    }
-}
-
-async fn estimate(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
-    let (view, place, call) = prepare(&rpc, &params).await?;
-    let gas = simulated(&rpc, move || simulate::estimate(&view, &place, &call)).await??;
-    Ok(json!(quantity(gas)))
 }

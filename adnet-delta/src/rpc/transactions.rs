@@ -2,15 +2,14 @@
 
 use super::objects::{self, Position};
 use super::params::BlockRef;
+use super::pool;
 use super::{Answer, Arguments, Rpc, RpcError, block_hash, method};
 use crate::history::receipt::Receipt;
 use crate::history::{self, Place};
-use crate::transaction::decode;
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
-use adnet_common::worker::PendingTx;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
 use serde_json::{Value, json};
@@ -93,11 +92,6 @@ async fn committed(rpc: &Rpc, id: Hash) -> Result<Option<Found>, RpcError> {
     }
 }
 
-fn pending_object(pending: &PendingTx) -> Value {
-    let tx = decode(&pending.raw).expect("the mempool holds verified transactions");
-    objects::transaction(&tx, Address::from_slice(&pending.sender[12..]), None)
-}
-
 async fn by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     let id: B256 = Arguments::of(&params).required()?;
     let id = Hash(id.0);
@@ -105,7 +99,7 @@ async fn by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         return Ok(found.object());
     }
     if let Some(pending) = rpc.chain.pending(id).await {
-        return Ok(pending_object(&pending));
+        return Ok(pool::object(&pending.raw, &pending.sender));
     }
     // It may have become final between the two looks.
     let found = committed(&rpc, id).await?;

@@ -125,17 +125,26 @@ pub fn load(store: &dyn ReadStore) -> Result<WorldState, OpenError> {
         Ok(())
     })?;
 
+    // Slots of one account follow one another, in the order of their paths.
     let mut storages: BTreeMap<B256, Trie<U256>> = BTreeMap::new();
+    let mut run: Option<(B256, Vec<(B256, U256)>)> = None;
     scan(store, SLOT, |key, value| {
         let (path, slot, value) = decode_slot(&key, &value).map_err(|e| corrupt("a slot", e))?;
         if value.is_zero() {
             return Err(corrupt("a slot", "it holds zero"));
         }
-        storages.entry(path).or_default().insert(&slot, value);
+        match &mut run {
+            Some((account, slots)) if *account == path => slots.push((slot, value)),
+            _ => {
+                let done = run.replace((path, vec![(slot, value)]));
+                storages.extend(done.map(|(path, slots)| (path, Trie::of_sorted(slots))));
+            }
+        }
         Ok(())
     })?;
+    storages.extend(run.map(|(path, slots)| (path, Trie::of_sorted(slots))));
 
-    let mut state = WorldState::default();
+    let mut accounts = Vec::new();
     scan(store, ACCOUNT, |key, value| {
         let (path, row) = decode_account(&key, &value).map_err(|e| corrupt("an account", e))?;
         let hash = row.code_hash;
@@ -145,13 +154,14 @@ pub fn load(store: &dyn ReadStore) -> Result<WorldState, OpenError> {
             None => return Err(corrupt("an account", format!("code {hash} is missing"))),
         };
         let storage = storages.remove(&path).unwrap_or_default();
-        let account = Account::new(row.nonce, row.balance, code, storage);
-        state.accounts.insert(&path, account);
+        accounts.push((path, Account::new(row.nonce, row.balance, code, storage)));
         Ok(())
     })?;
     match storages.keys().next() {
         Some(path) => Err(corrupt("storage", format!("account {path} does not exist"))),
-        None => Ok(state),
+        None => Ok(WorldState {
+            accounts: Trie::of_many_sorted(accounts),
+        }),
     }
 }
 

@@ -25,6 +25,9 @@ use revm::state::AccountInfo;
 use std::collections::BTreeMap;
 use trie::Trie;
 
+/// From so many changed leaves on, starting threads for their hashes pays.
+const MANY_CHANGES: usize = 2_000;
+
 /// All accounts as of one block.
 #[derive(Clone, Debug, Default)]
 pub struct WorldState {
@@ -46,6 +49,14 @@ impl WorldState {
         self.accounts.root()
     }
 
+    /// The same on all cores, where a block has changed many accounts.
+    pub fn root_after(&self, changes: usize) -> B256 {
+        if changes < MANY_CHANGES {
+            return self.root();
+        }
+        self.accounts.root_on_all_cores()
+    }
+
     /// Trie nodes that prove the account, or its absence.
     pub fn account_proof(&self, address: &Address) -> Vec<Bytes> {
         self.accounts.proof(&keccak256(address))
@@ -60,6 +71,16 @@ impl WorldState {
                 .expect("all wei together fit 128 bits");
         });
         total
+    }
+
+    /// The state of exactly these leaves, for tests that begin with accounts which are empty.
+    #[cfg(test)]
+    pub fn of_leaves(leaves: impl IntoIterator<Item = (B256, Account)>) -> Self {
+        let mut state = Self::default();
+        for (path, account) in leaves {
+            state.accounts.insert(&path, account);
+        }
+        state
     }
 
     /// Sets an account, or removes it if it is empty (EIP-161).
@@ -131,6 +152,7 @@ impl WorldState {
                 writes.extend(code.map(|code| leaves::put_code(&code.hash(), &code.bytes())));
             }
             let slots: BTreeMap<U256, _> = change.storage.into_iter().collect();
+            let changes = slots.len();
             for (slot, value) in slots {
                 let (slot, value) = (slot_path(&slot), value.present_value);
                 if account.slot_at(&slot) != value {
@@ -138,6 +160,9 @@ impl WorldState {
                     writes.push(leaves::slot_write(&path, &slot, value));
                     storage_changed = true;
                 }
+            }
+            if changes >= MANY_CHANGES {
+                account.storage().root_on_all_cores();
             }
             let fields = |a: &Account| (a.nonce, a.balance, a.code_hash());
             let fields_changed = before.as_ref().map(fields) != Some(fields(&account));

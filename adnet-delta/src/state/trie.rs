@@ -9,6 +9,7 @@
 //! an extension's child is a branch. They make the root a function of the leaves alone. Node
 //! encodings are those of the yellow paper, appendix D, by `alloy-trie`.
 
+mod build;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -55,9 +56,34 @@ impl<V> Default for Trie<V> {
     }
 }
 
+impl<V: Leaf + Send + Sync> Trie<V> {
+    /// As [`Trie::of_sorted`], on all cores, and with all hashes.
+    pub fn of_many_sorted(leaves: Vec<(B256, V)>) -> Self {
+        let root = (!leaves.is_empty()).then(|| Arc::new(build::on_all_cores(leaves)));
+        Self { root }
+    }
+
+    /// As [`Trie::root`], on all cores: worth it where thousands of leaves have changed.
+    pub fn root_on_all_cores(&self) -> B256 {
+        if let Some(root) = &self.root {
+            build::hash_children(&root.children());
+        }
+        self.root()
+    }
+}
+
 impl<V: Leaf> Trie<V> {
     pub fn is_empty(&self) -> bool {
         self.root.is_none()
+    }
+
+    /// The trie of leaves that are in the order of their keys.
+    ///
+    /// # Panics
+    /// If they are not, or a key comes twice.
+    pub fn of_sorted(leaves: Vec<(B256, V)>) -> Self {
+        let root = (!leaves.is_empty()).then(|| Arc::new(build::node(leaves)));
+        Self { root }
     }
 
     pub fn get(&self, key: &B256) -> Option<&V> {

@@ -88,8 +88,9 @@ fn all_four_types_are_taken_with_their_sender_and_priority() {
         ..TxEip7702::default()
     };
     let sender = crate::tx::address(&secret(0)).expect("a Delta key");
-    let above_floor = 2_000_000_000 - u128::from(rules().min_base_fee_wei);
-    for (raw, priority) in [
+    let floor = u128::from(rules().min_base_fee_wei);
+    let above_floor = 2_000_000_000 - floor;
+    for (raw, tip) in [
         (signed(legacy), above_floor),
         (signed(eip2930), above_floor),
         (signed(plain()), 5),
@@ -98,7 +99,7 @@ fn all_four_types_are_taken_with_their_sender_and_priority() {
         let tx = verify(&rules(), &raw).expect("it is valid");
         assert_eq!(tx.sender[12..], sender[..]);
         assert_eq!(tx.id.0, keccak256(&raw).0);
-        assert_eq!(tx.priority, priority);
+        assert_eq!(tx.bid.at(floor), Some(tip));
         assert_eq!(tx.inner.env.caller, sender);
         for authorization in &tx.inner.env.authorization_list {
             let recovered = authorization.as_ref().right().expect("recovered in verify");
@@ -209,6 +210,39 @@ proptest! {
         if let Ok(bent) = verify(&rules(), &raw) {
             // Only another sender or the very same transaction can come out of a changed byte.
             prop_assert!(bent.id != whole.id || bent.sender == whole.sender);
+        }
+    }
+}
+
+#[test]
+fn many_get_the_verdicts_that_each_gets_alone() {
+    let good: Vec<Vec<u8>> = (0..40)
+        .map(|nonce| {
+            let nonced = TxEip1559 { nonce, ..plain() };
+            signed(nonced)
+        })
+        .collect();
+    let bad = vec![2, 1, 1];
+    for count in [0, 1, 15, 16, 40] {
+        for place in [None, Some(0), Some(count / 2)] {
+            let mut raws: Vec<&[u8]> = good[..count].iter().map(Vec::as_slice).collect();
+            if let Some(place) = place.filter(|place| *place < count) {
+                raws[place] = &bad;
+            }
+            let alone: Vec<_> = raws.iter().map(|raw| verify(&rules(), raw)).collect();
+            let ids = |all: &[VerifyResult<DeltaTx>]| -> Vec<Option<Hash>> {
+                all.iter()
+                    .map(|one| one.as_ref().ok().map(|tx| tx.id))
+                    .collect()
+            };
+            let all = verify_all(&rules(), &raws, Until::End);
+            assert_eq!(ids(&all), ids(&alone));
+            let until_bad = verify_all(&rules(), &raws, Until::FirstInvalid);
+            let expected = alone
+                .iter()
+                .position(Result::is_err)
+                .map_or(count, |at| at + 1);
+            assert_eq!(ids(&until_bad), ids(&alone)[..expected]);
         }
     }
 }

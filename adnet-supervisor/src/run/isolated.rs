@@ -45,6 +45,7 @@ pub fn run(chain: ChainId, config: Config) -> anyhow::Result<i32> {
         validator: shared.validator,
         config: settings.clone(),
         alpha_api: config.alpha_api.clone(),
+        delta_api: config.delta_api.clone(),
         rings: shared.topology.worker_rings(chain),
     };
     let mut links = Links::join(&launch)?;

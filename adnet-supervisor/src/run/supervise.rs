@@ -132,6 +132,7 @@ fn slot(
             validator: shared.validator,
             config: chain_config(config, chain).clone(),
             alpha_api: config.alpha_api.clone(),
+            delta_api: config.delta_api.clone(),
             rings: shared.topology.worker_rings(chain),
         },
         log: config.log.clone(),

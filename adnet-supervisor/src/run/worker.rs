@@ -208,7 +208,10 @@ pub fn run_chain(
         ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |chain| {
             adnet_alpha::api::router(chain, &launch.alpha_api)
         })?,
-        ChainId::Delta => run_worker::<DeltaApp>(links, setup, adnet_delta::api::router)?,
+        ChainId::Delta => run_worker::<DeltaApp>(links, setup, |chain| {
+            let limits = ApiLimits::from(config);
+            adnet_delta::api::router(chain, &launch.delta_api, &limits)
+        })?,
     }
     Ok(())
 }

@@ -221,7 +221,7 @@ pub fn decoders() -> Vec<Decoder> {
             |_| vec![[&[0u8; 4][..], &[7; 32]].concat()],
             |bytes| {
                 let _ = abi::decode_unlock(bytes);
-                let _ = abi::decode_reason(bytes);
+                let _ = adnet_delta::abi::decode_reason(bytes);
             },
         ),
     ]

@@ -12,6 +12,7 @@ mod links;
 mod mutation;
 mod network;
 mod pieces;
+mod programs;
 mod text;
 
 pub use history::{History, history};
@@ -35,6 +36,8 @@ pub enum Group {
     Text,
     /// Whole messages of peers and of the other chain, taken by a node.
     Node,
+    /// Calls of Delta's system programs.
+    Program,
     /// What peers say before they are linked, and what is kept of them.
     Peer,
 }
@@ -56,6 +59,7 @@ pub fn decoders() -> Vec<Decoder> {
     all.extend(text::decoders());
     all.extend(network::decoders());
     all.extend(pieces::decoders());
+    all.extend(programs::decoders());
     all
 }
 

@@ -183,6 +183,7 @@ impl Scenario {
             knobs.late(&mut scenario);
         }
         scenario.has_notes = validators == 4 && knobs.0.chance(25);
+        scenario.has_contracts = knobs.0.chance(40);
         scenario
     }
 
@@ -203,6 +204,7 @@ impl Scenario {
         }
         knobs.late(&mut scenario);
         scenario.has_notes = scenario.validators == 4 && knobs.0.chance(50);
+        scenario.has_contracts = knobs.0.chance(40);
         scenario
     }
 

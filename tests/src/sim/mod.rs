@@ -6,6 +6,7 @@
 
 mod absence;
 mod chain;
+mod contracts;
 mod disk;
 mod equivocator;
 mod host;
@@ -56,6 +57,8 @@ pub struct Report {
     pub settled: u64,
     /// Those of them that were prepared with proofs of Alpha's pool.
     pub notes_settled: u64,
+    /// Those of them that deployed, called or delegated to contracts of Delta.
+    pub contracts_settled: u64,
     /// How the chains went on whenever a cut or an outage had ended.
     pub recoveries: Vec<Recovery>,
     /// Units that crossed from Alpha to Delta and back.

@@ -38,6 +38,9 @@ pub struct Scenario {
     /// Whether one of them has notes of Alpha's pool. For a network of four validators.
     #[serde(default)]
     pub has_notes: bool,
+    /// Whether half of Delta's transactions deploy and call random contracts.
+    #[serde(default)]
+    pub has_contracts: bool,
     /// Percent of network and ring messages that are lost, and that come twice.
     pub lost_percent: u64,
     pub doubled_percent: u64,
@@ -78,6 +81,7 @@ impl Scenario {
             only: None,
             has_clients: true,
             has_notes: false,
+            has_contracts: false,
             lost_percent: 0,
             doubled_percent: 0,
             delay_max_ms: 1,

@@ -214,6 +214,7 @@ impl Simulation {
             recoveries: self.oracle.liveness.recoveries,
             settled: self.settled,
             notes_settled: self.clients.iter().map(Client::notes_settled).sum(),
+            contracts_settled: self.clients.iter().map(Client::contracts_settled).sum(),
             locked_units: crossed(ChainId::Alpha),
             unlocked_units: crossed(ChainId::Delta),
             decided: self.oracle.decided,

@@ -1,9 +1,10 @@
 //! Clients that send signed transactions until they are in a block: transfers and locks on Alpha,
-//! real shielded transactions that were made before, transfers and unlocks on Delta.
+//! real shielded transactions that were made before, transfers, unlocks and contracts on Delta.
 //!
 //! Each client owns one account and has one transaction on the way, which it sends again, to any
 //! machine, until a block has it. Only an Alpha transaction that has expired is replaced.
 
+use super::contracts;
 use super::random::Random;
 use super::scenario::Scenario;
 use crate::shielded::{self, EXPIRY_HEIGHT};
@@ -24,12 +25,17 @@ pub(super) struct Outstanding {
     pub crossing_units: u64,
     /// The last height that may include it.
     pub last_height: u64,
+    /// Whether it is about a contract.
+    is_for_contract: bool,
 }
 
 pub(super) struct Client {
     pub chain: ChainId,
     source: Source,
     pub outstanding: Option<Outstanding>,
+    /// Whether half of its transactions on Delta are about contracts, and how many are in blocks.
+    has_contracts: bool,
+    contracts_settled: u64,
 }
 
 /// Where a client has its transactions from.
@@ -55,6 +61,8 @@ impl Client {
             chain,
             source: Source::Account { key, nonce: 0 },
             outstanding: None,
+            has_contracts: scenario.has_contracts && chain == ChainId::Delta,
+            contracts_settled: 0,
         };
         let notes = scenario.has_notes.then(|| Client {
             chain: ChainId::Alpha,
@@ -63,6 +71,8 @@ impl Client {
                 next: 0,
             },
             outstanding: None,
+            has_contracts: false,
+            contracts_settled: 0,
         });
         let alpha = (0..DEV_ACCOUNTS).map(|i| client(ChainId::Alpha, dev_alpha_seed(i)));
         let delta = (0..DEV_ACCOUNTS).map(|i| {
@@ -75,11 +85,17 @@ impl Client {
     /// The outstanding transaction is in a block. Returns the units that crossed.
     pub fn settle(&mut self) -> u64 {
         let settled = self.outstanding.take().expect("only what is on the way");
+        self.contracts_settled += u64::from(settled.is_for_contract);
         match &mut self.source {
             Source::Account { nonce, .. } => *nonce += 1,
             Source::Notes { next, .. } => *next += 1,
         }
         settled.crossing_units
+    }
+
+    /// Transactions about contracts that are in blocks.
+    pub fn contracts_settled(&self) -> u64 {
+        self.contracts_settled
     }
 
     /// Prepared transactions that are in blocks.
@@ -98,6 +114,17 @@ impl Client {
                 raw: raw.clone(),
                 crossing_units: shielded::locked_units(raw),
                 last_height: EXPIRY_HEIGHT,
+                is_for_contract: false,
+            });
+            return;
+        }
+        if self.has_contracts && random.chance(50) {
+            let (key, nonce) = self.account();
+            self.outstanding = Some(Outstanding {
+                raw: contracts::transaction(key, nonce, genesis, random),
+                crossing_units: 0,
+                last_height: u64::MAX,
+                is_for_contract: true,
             });
             return;
         }
@@ -122,6 +149,7 @@ impl Client {
             raw,
             crossing_units,
             last_height,
+            is_for_contract: false,
         });
     }
 

@@ -2,6 +2,7 @@
 //! troubled networks, cadence, determinism, and controls that the oracle sees what it should.
 
 mod cadence;
+mod contracts;
 mod controls;
 mod partitions;
 mod regressions;

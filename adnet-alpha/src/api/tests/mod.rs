@@ -217,6 +217,8 @@ fn play(requests: &Receiver<Request<AlphaApp>>, answers: &Mutex<Answers>) {
             Request::Pending { id, reply } => {
                 let _ = reply.send(answers.waiting.iter().find(|tx| tx.id == id).cloned());
             }
+            // Nothing on Alpha's routes asks for these.
+            Request::Waiting { .. } | Request::WaitingOf { .. } | Request::Arrivals { .. } => {}
             Request::Sibling { reply, .. } => {
                 let down = SiblingError::Unavailable("it is not running");
                 let value = answers.sibling.map(|supply| SiblingValue {

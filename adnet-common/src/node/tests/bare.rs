@@ -2,7 +2,7 @@
 
 use super::host::TestHost;
 use crate::application::{
-    Admission, Application, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
+    Admission, Application, Bid, BlockContext, Executed, InvalidBlock, KEPT_SNAPSHOTS, OpenError,
     Proposed, StateProof, TxError, Until, VerifiedTx, VerifyResult,
 };
 use crate::attestation::{Attestation, OutboundMessage};
@@ -238,7 +238,7 @@ impl<P: Plan> Application for Bare<P> {
                 raw: raw.to_vec(),
                 sender: [*sender; 32],
                 nonce: (*nonce).into(),
-                priority: 1,
+                bid: Bid::flat(1),
                 last_valid_height: u64::MAX,
                 claims: claims.iter().map(|claim| [*claim; 32]).collect(),
                 inner: (),
@@ -255,6 +255,10 @@ impl<P: Plan> Application for Bare<P> {
         let mut verdicts = raws.iter().map(|raw| Self::verify(rules, raw)).collect();
         until.cut(&mut verdicts);
         verdicts
+    }
+
+    fn price(&self) -> u128 {
+        0
     }
 
     fn check(&self, _: &VerifiedTx<()>) -> Result<Admission, TxError> {

@@ -56,11 +56,18 @@ struct Entry<T> {
     askers: Vec<Asker<T>>,
 }
 
-/// A job as far as it is known.
+/// A job as far as it is known. Ends with the first that is known not to be valid: it needs nothing
+/// behind that.
 struct Job<T> {
     checked: Vec<Option<Checked<T>>>,
     /// Results from the first on without a gap.
     known: usize,
+}
+
+impl<T> Job<T> {
+    fn needs(&self, place: usize) -> bool {
+        place < self.checked.len()
+    }
 }
 
 /// An answer to a job.
@@ -223,7 +230,7 @@ impl<T> Queue<T> {
             }
             let jobs = &self.jobs;
             let is_awaited = entry.askers.iter().any(|asker| match asker {
-                Asker::Job(id, _) => jobs.contains_key(id),
+                Asker::Job(id, place) => jobs.get(id).is_some_and(|job| job.needs(*place)),
                 Asker::Client(reply) => !reply.is_closed(),
             });
             if !is_awaited {
@@ -277,7 +284,10 @@ impl<T> Queue<T> {
 
     /// Notes one result of a job, which may be its last, or the first that is not valid.
     fn note(&mut self, id: u64, place: usize, checked: Checked<T>) -> Option<Answer<T>> {
-        let job = self.jobs.get_mut(&id)?;
+        let job = self.jobs.get_mut(&id).filter(|job| job.needs(place))?;
+        if checked.is_err() {
+            job.checked.truncate(place + 1);
+        }
         job.checked[place] = Some(checked);
         let mut is_over = false;
         while !is_over && let Some(Some(checked)) = job.checked.get(job.known) {
@@ -303,6 +313,7 @@ fn copy<T>(checked: &Checked<T>) -> Checked<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::Bid;
     use crate::application::VerifiedTx;
     use std::sync::Arc;
 
@@ -340,7 +351,7 @@ mod tests {
             raw: vec![name],
             sender: [0; 32],
             nonce: 0,
-            priority: 0,
+            bid: Bid::flat(0),
             last_valid_height: 0,
             claims: Vec::new(),
             inner: (),
@@ -436,6 +447,32 @@ mod tests {
         queue.put_back(batch.expect("seen above").txs.into_iter());
         assert!(queue.next_batch().is_none());
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_job_needs_nothing_behind_a_bad_one_but_all_before_it() {
+        let mut queue = queue(&[
+            (1, Urgency::Sync, &[1, 2, 3, 4]),
+            (2, Urgency::Consensus, &[3]),
+            (3, Urgency::Gossip, &[11, 12, 13, 14]),
+        ]);
+        assert_eq!(names(&queue.next_batch()), [3]);
+        let answers = queue.finish(&key(3), bad());
+        assert_eq!((answers.len(), answers[0].job), (1, 2));
+        // The last of the first job is not verified.
+        assert_eq!(names(&queue.next_batch()), [1, 11, 2, 12, 13, 14]);
+        assert!(queue.finish(&key(1), good(1)).is_empty());
+        let answers = queue.finish(&key(2), good(2));
+        assert_eq!((answers.len(), answers[0].job), (1, 1));
+        assert_eq!(answers[0].checked.len(), 3);
+        // What comes all the same is nothing to the job, nor is a second bad one.
+        assert!(queue.finish(&key(13), bad()).is_empty());
+        assert!(queue.finish(&key(14), bad()).is_empty());
+        assert!(queue.finish(&key(11), good(11)).is_empty());
+        let answers = queue.finish(&key(12), bad());
+        assert_eq!((answers[0].job, answers[0].checked.len()), (3, 2));
+        assert!(queue.next_batch().is_none());
+        assert_eq!((queue.len(), queue.jobs.len()), (0, 0));
     }
 
     #[test]

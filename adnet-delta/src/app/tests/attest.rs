@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::attest::{ATTEST_ADDRESS, abi};
-use alloy_primitives::Bytes;
 
 fn unlock(chain: &Chain, nonce: u64, value: U256, calldata: Bytes) -> Verified {
     let envelope = chain.envelope(nonce, tx::UNLOCK_GAS_LIMIT);
@@ -94,7 +93,11 @@ fn an_unlock_burns_logs_and_leaves_for_alpha() {
         let [log] = &receipt.logs[..] else {
             panic!("one log")
         };
-        assert_eq!(abi::message_of(log).as_ref(), Some(message));
+        let amount_units = message.payload.amount_units().expect("an unlock");
+        assert_eq!(
+            *log,
+            abi::unlock_log(message.sequence, recipient, amount_units)
+        );
     }
     assert_eq!(made.receipts[1].first_log, 1);
     let after = chain.app.view().supply();
@@ -153,7 +156,7 @@ fn only_a_transaction_itself_can_unlock() {
     // Calls the attest account with the value and calldata that it gets itself, by each kind of
     // call in turn, and stores at slot 0 whether that worked (plus one).
     for (opcode, has_value) in [(0xf1u8, true), (0xf2, true), (0xf4, false), (0xfa, false)] {
-        let contract = contracts::deploy_forwarder(&mut chain, opcode, has_value);
+        let contract = contracts::deploy_forwarder(&mut chain, ATTEST_ADDRESS, opcode, has_value);
         let nonce = chain
             .app
             .view()
@@ -176,7 +179,7 @@ fn only_a_transaction_itself_can_unlock() {
         assert_eq!(chain.balance(contract), wei(3), "the value came back");
     }
     // A plain transfer to a system account fails as well, and only its fee is gone.
-    for system in [ATTEST_ADDRESS, crate::attest::FEE_POOL_ADDRESS] {
+    for system in crate::programs::PROGRAMS {
         let nonce = chain
             .app
             .view()
@@ -187,5 +190,9 @@ fn only_a_transaction_itself_can_unlock() {
         let signed = tx::sign_transfer(&secret(0), chain.envelope(nonce, 100_000), system, wei(1));
         let made = chain.block(&[chain.verified(&signed.expect("signed"))], &[]);
         assert!(!made.receipts[0].success);
+        assert!(
+            made.receipts[0].gas_used < 60_000,
+            "a revert gives gas back"
+        );
     }
 }

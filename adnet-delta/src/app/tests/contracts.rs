@@ -1,8 +1,8 @@
 //! Contracts: deployed, called, reverted, out of gas; simulated and estimated.
 
 use super::*;
-use crate::attest::abi;
-use crate::evm::simulate::{self, Call, EstimateError, Outcome};
+use crate::abi;
+use crate::evm::simulate::{self, Call, EstimateError, Outcome, Scene};
 use alloy_consensus::{SignableTransaction, TxEip7702, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip7702::Authorization;
@@ -15,16 +15,16 @@ fn selector(signature: &str) -> [u8; 4] {
     keccak256(signature)[..4].try_into().expect("four bytes")
 }
 
-fn calldata(signature: &str, words: &[U256]) -> Bytes {
+pub fn calldata(signature: &str, words: &[U256]) -> Bytes {
     let words = words.iter().flat_map(|word| word.to_be_bytes::<32>());
     selector(signature).into_iter().chain(words).collect()
 }
 
-fn word(address: Address) -> U256 {
+pub fn word(address: Address) -> U256 {
     U256::from_be_bytes(address.into_word().0)
 }
 
-fn call(from: Address, to: Address, value: U256, data: &Bytes) -> Call {
+pub fn call(from: Address, to: Address, value: U256, data: &Bytes) -> Call {
     Call {
         from,
         to: Some(to),
@@ -42,14 +42,20 @@ pub fn simulate(
     value: U256,
     data: &Bytes,
 ) -> Result<Bytes, String> {
-    let view = chain.app.view();
-    let place = simulate::next_place(&view, chain.parent, chain.context().time_ms);
-    match simulate::call(&view, &place, &call(from, to, value, data)) {
+    match simulate::call(&scene(chain), &call(from, to, value, data)) {
         Ok(Outcome::Success { output, .. }) => Ok(output),
-        Ok(Outcome::Revert { output }) => Err(abi::decode_reason(&output).unwrap_or_default()),
+        Ok(Outcome::Revert { output, .. }) => Err(abi::decode_reason(&output).unwrap_or_default()),
         Ok(Outcome::Halt { reason, .. }) => Err(reason),
         Err(refusal) => Err(refusal.to_string()),
     }
+}
+
+/// After the last block.
+pub fn scene(chain: &Chain) -> Scene {
+    let view = chain.app.view();
+    let place = simulate::next_place(&view, chain.parent, chain.context().time_ms);
+    let block = Default::default();
+    Scene { view, place, block }
 }
 
 fn deploy(chain: &mut Chain, init_code: Bytes) -> Address {
@@ -81,15 +87,48 @@ fn deploy_runtime(chain: &mut Chain, runtime: &[u8]) -> Address {
     deploy(chain, init.into())
 }
 
-/// Forwards calldata (and value) to the attest account and stores success + 1 at slot 0.
-pub fn deploy_forwarder(chain: &mut Chain, opcode: u8, has_value: bool) -> Address {
+/// Code that calls `target` with the calldata (and value) that it gets itself; the success is left
+/// on the stack.
+fn forwarding(target: Address, opcode: u8, has_value: bool) -> Vec<u8> {
     // CALLDATASIZE, PUSH0, PUSH0, CALLDATACOPY, PUSH0, PUSH0, CALLDATASIZE, PUSH0
     let mut code = vec![0x36, 0x5f, 0x5f, 0x37, 0x5f, 0x5f, 0x36, 0x5f];
     if has_value {
         code.push(0x34); // CALLVALUE
     }
-    // PUSH2 0x0a01, GAS, (opcode), PUSH1 1, ADD, PUSH0, SSTORE
-    code.extend_from_slice(&[0x61, 0x0a, 0x01, 0x5a, opcode, 0x60, 0x01, 0x01, 0x5f, 0x55]);
+    code.push(0x73); // PUSH20
+    code.extend_from_slice(target.as_slice());
+    code.extend_from_slice(&[0x5a, opcode]); // GAS
+    code
+}
+
+/// Forwards what it gets and stores success + 1 at slot 0.
+pub fn deploy_forwarder(
+    chain: &mut Chain,
+    target: Address,
+    opcode: u8,
+    has_value: bool,
+) -> Address {
+    let mut code = forwarding(target, opcode, has_value);
+    // PUSH1 1, ADD, PUSH0, SSTORE
+    code.extend_from_slice(&[0x60, 0x01, 0x01, 0x5f, 0x55]);
+    deploy_runtime(chain, &code)
+}
+
+/// Forwards what it gets and takes it back.
+pub fn deploy_reverting_forwarder(chain: &mut Chain, target: Address) -> Address {
+    let mut code = forwarding(target, 0xf1, true);
+    // POP, PUSH0, PUSH0, REVERT
+    code.extend_from_slice(&[0x50, 0x5f, 0x5f, 0xfd]);
+    deploy_runtime(chain, &code)
+}
+
+/// Asks `target` (STATICCALL) what it is asked itself and stores the first word of the answer at slot 0.
+pub fn deploy_reader(chain: &mut Chain, target: Address) -> Address {
+    // As above, but with PUSH1 32, PUSH0 as the place for the answer.
+    let mut code = vec![0x36, 0x5f, 0x5f, 0x37, 0x60, 0x20, 0x5f, 0x36, 0x5f, 0x73];
+    code.extend_from_slice(target.as_slice());
+    // GAS, STATICCALL, POP, PUSH0, MLOAD, PUSH0, SSTORE
+    code.extend_from_slice(&[0x5a, 0xfa, 0x50, 0x5f, 0x51, 0x5f, 0x55]);
     deploy_runtime(chain, &code)
 }
 
@@ -206,14 +245,12 @@ fn revert_reasons_come_through_and_estimates_suffice() {
     let failing = calldata("coreRead(uint32)", &[U256::from(1)]);
     assert!(simulate(&chain, address(0), token, U256::ZERO, &failing).is_err());
 
-    let view = chain.app.view();
-    let place = simulate::next_place(&view, chain.parent, chain.context().time_ms);
     let transfer = calldata(
         "transfer(address,uint256)",
         &[word(address(1)), U256::from(1)],
     );
     let simulated = call(address(0), token, U256::ZERO, &transfer);
-    let gas = simulate::estimate(&view, &place, &simulated).expect("an estimate");
+    let gas = simulate::estimate(&scene(&chain), &simulated).expect("an estimate");
     let signed = tx::sign_call(
         &secret(0),
         chain.envelope(1, gas),
@@ -228,16 +265,16 @@ fn revert_reasons_come_through_and_estimates_suffice() {
         "and are not far off"
     );
 
-    let view = chain.app.view();
+    let scene = scene(&chain);
     let plain = call(address(0), address(1), wei(1), &Bytes::new());
-    assert_eq!(simulate::estimate(&view, &place, &plain), Ok(21_000));
+    assert_eq!(simulate::estimate(&scene, &plain), Ok(21_000));
     let poor = Call {
         from: Address::repeat_byte(3),
         max_fee_per_gas_wei: 1,
         ..plain.clone()
     };
     assert!(matches!(
-        simulate::estimate(&view, &place, &poor),
+        simulate::estimate(&scene, &poor),
         Err(EstimateError::Refused(_))
     ));
     let tight = Call {
@@ -245,7 +282,7 @@ fn revert_reasons_come_through_and_estimates_suffice() {
         ..simulated
     };
     let exceeds = EstimateError::Exceeds { allowance: 21_500 };
-    assert_eq!(simulate::estimate(&view, &place, &tight), Err(exceeds));
+    assert_eq!(simulate::estimate(&scene, &tight), Err(exceeds));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::attest::FEE_POOL_ADDRESS;
+use adnet_common::mempool::{Mempool, MempoolLimits};
 
 #[test]
 fn base_fee_and_tip_go_to_the_fee_pool() {
@@ -20,6 +21,7 @@ fn base_fee_and_tip_go_to_the_fee_pool() {
         wei(10_000_000_000) - wei(2) - fee
     );
     let next = chain.app.view().next_base_fee_wei();
+    assert_eq!(chain.app.price(), u128::from(next));
     assert_eq!(next, chain.app.rules.next_base_fee_wei(base_fee, 21_000));
     assert!(next < base_fee, "a block that is nearly empty lowers it");
 }
@@ -115,4 +117,31 @@ fn admission_names_what_the_state_does_not_allow() {
             .starts_with("insufficient funds for gas * price + value"),
         "{error}"
     );
+}
+
+#[test]
+fn what_bids_less_than_the_base_fee_waits_in_the_mempool_until_it_falls() {
+    let mut chain = Chain::new(dev_genesis());
+    let limits = MempoolLimits {
+        max_txs: 10,
+        max_bytes: 10_000,
+        max_per_sender: 10,
+        ttl_ms: 1_000,
+    };
+    let mut pool = Mempool::new(limits, chain.app.price());
+    let mut envelope = chain.envelope(0, 21_000);
+    envelope.fees.max_fee_per_gas_wei = 980_000_000;
+    let signed = tx::sign_transfer(&secret(0), envelope, Address::ZERO, U256::from(1));
+    let tx = chain.verified(&signed.expect("signed"));
+    let admission = chain.app.check(&tx).expect("it may wait");
+    pool.insert(0, tx, admission).expect("there is room");
+    assert_eq!((pool.len(), pool.pending_len()), (1, 0));
+    assert!(pool.candidates(10, 10_000).is_empty());
+    // An empty block takes a 32nd off: 968,750,000 wei.
+    chain.block(&[], &[]);
+    assert_eq!(chain.app.price(), 968_750_000);
+    let app = &chain.app;
+    pool.on_block(0, app.price(), &[], &[], |tx| app.check(tx));
+    let candidates = pool.candidates(10, 10_000);
+    assert_eq!(chain.block(&candidates, &[]).included, [0]);
 }

@@ -1,8 +1,10 @@
 //! Random blocks keep every invariant: the checks are in `Chain::block`.
 
+use super::contracts::{calldata, deploy_forwarder, word};
 use super::*;
 use crate::attest::{ATTEST_ADDRESS, abi};
-use alloy_primitives::Bytes;
+use crate::programs::actions::send_calldata;
+use crate::programs::{ACTION_LOG_ADDRESS, DX_ADDRESS};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -28,6 +30,18 @@ enum Action {
         to: u8,
         units: u64,
     },
+    /// By a contract, through the action log.
+    ContractUnlock {
+        from: usize,
+        units: u64,
+        odd_wei: u64,
+    },
+    SendDx {
+        from: usize,
+        to: u8,
+        amount: u128,
+        by_contract: bool,
+    },
     /// Nonces of this sender skip one.
     Gap {
         from: usize,
@@ -42,6 +56,12 @@ fn action() -> impl Strategy<Value = Action> {
         1 => from.clone().prop_map(|from| Action::Drain { from }),
         3 => (from.clone(), 0..1000u64, prop_oneof![3 => Just(0u64), 1 => any::<u64>()])
             .prop_map(|(from, units, odd_wei)| Action::Unlock { from, units, odd_wei }),
+        2 => (from.clone(), 0..1000u64, prop_oneof![3 => Just(0u64), 1 => any::<u64>()])
+            .prop_map(|(from, units, odd_wei)| Action::ContractUnlock { from, units, odd_wei }),
+        3 => (from.clone(), 0..6u8, any::<u128>(), any::<bool>())
+            .prop_map(|(from, to, amount, by_contract)| {
+                Action::SendDx { from, to, amount, by_contract }
+            }),
         2 => (from.clone(), prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(from, code)| Action::Deploy { from, code }),
         3 => (0..6u8, 0..1_000_000u64).prop_map(|(to, units)| Action::Lock { to, units }),
@@ -63,7 +83,10 @@ proptest! {
     fn random_blocks_keep_the_books(
         blocks in prop::collection::vec(prop::collection::vec(action(), 0..14), 1..6),
     ) {
-        let mut chain = Chain::new(dev_genesis());
+        let mut genesis = dev_genesis();
+        genesis.delta.dx_transferable = true;
+        let mut chain = Chain::new(genesis);
+        let contract = deploy_forwarder(&mut chain, ACTION_LOG_ADDRESS, 0xf1, true);
         for actions in blocks {
             let nonce_of = |i: usize| {
                 chain.app.view().state.account(&address(i)).map_or(0, |account| account.nonce)
@@ -93,6 +116,23 @@ proptest! {
                         let value = wei(units) + U256::from(odd_wei);
                         let data = abi::unlock_calldata(&[9; 32]);
                         send(from, tx::UNLOCK_GAS_LIMIT, Some(ATTEST_ADDRESS), value, data);
+                    }
+                    Action::ContractUnlock { from, units, odd_wei } => {
+                        let value = wei(units) + U256::from(odd_wei);
+                        let data = abi::unlock_calldata(&[9; 32]);
+                        let data = send_calldata(&ATTEST_ADDRESS, &data);
+                        send(from, 150_000, Some(contract), value, data);
+                    }
+                    Action::SendDx { from, to, amount, by_contract } => {
+                        // 2^90 is a little more than all DX there is.
+                        let words = [word(recipient(to)), U256::from(amount >> 38)];
+                        let data = calldata("transfer(address,uint256)", &words);
+                        if by_contract {
+                            let data = send_calldata(&DX_ADDRESS, &data);
+                            send(from, 150_000, Some(contract), U256::ZERO, data);
+                        } else {
+                            send(from, 100_000, Some(DX_ADDRESS), U256::ZERO, data);
+                        }
                     }
                     Action::Deploy { from, code } => {
                         send(from, 200_000, None, U256::from(3), code.into());

@@ -7,7 +7,7 @@ use alloy_trie::{Nibbles, TrieMask};
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
-type Children<V> = [Option<Arc<Node<V>>>; 16];
+pub type Children<V> = [Option<Arc<Node<V>>>; 16];
 
 #[derive(Clone, Debug)]
 pub struct Node<V> {
@@ -32,6 +32,25 @@ impl<V> Node<V> {
 
     pub fn leaf(path: Nibbles, value: V) -> Self {
         Self::new(Kind::Leaf { path, value })
+    }
+
+    /// A branch behind an extension of `path` if that is not empty.
+    pub fn branch(path: Nibbles, children: Box<Children<V>>) -> Self {
+        let branch = Self::new(Kind::Branch(children));
+        if path.is_empty() {
+            return branch;
+        }
+        let child = Arc::new(branch);
+        Self::new(Kind::Extension { path, child })
+    }
+
+    /// What is right below this node.
+    pub fn children(&self) -> Vec<&Arc<Self>> {
+        match &self.kind {
+            Kind::Leaf { .. } => Vec::new(),
+            Kind::Extension { child, .. } => vec![child],
+            Kind::Branch(children) => children.iter().flatten().collect(),
+        }
     }
 }
 

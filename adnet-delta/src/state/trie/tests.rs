@@ -54,6 +54,13 @@ fn the_empty_trie_has_the_known_root_and_no_proof() {
     assert_eq!(trie.root(), EMPTY_ROOT_HASH);
 }
 
+#[test]
+#[should_panic(expected = "each once")]
+fn a_trie_of_leaves_that_are_not_in_order_is_refused() {
+    let leaf = (B256::ZERO, U256::from(1));
+    Trie::of_sorted(vec![leaf, leaf]);
+}
+
 proptest! {
     #[test]
     fn roots_and_values_are_those_of_the_reference(changes in changes(), every in 1..7usize) {
@@ -66,6 +73,15 @@ proptest! {
             }
         }
         prop_assert_eq!(trie.root(), reference(&leaves));
+        prop_assert_eq!(trie.root_on_all_cores(), reference(&leaves));
+        let sorted: Vec<(B256, U256)> = leaves.iter().map(|(key, value)| (*key, *value)).collect();
+        for built in [Trie::of_sorted(sorted.clone()), Trie::of_many_sorted(sorted.clone())] {
+            prop_assert_eq!(built.root_on_all_cores(), reference(&leaves));
+            for (key, value) in &leaves {
+                prop_assert_eq!(built.get(key), Some(value));
+                prop_assert_eq!(built.proof(key), trie.proof(key));
+            }
+        }
         let mut count = 0;
         trie.for_each(|_| count += 1);
         prop_assert_eq!(count, leaves.len());

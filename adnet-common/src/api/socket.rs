@@ -1,0 +1,217 @@
+//! WebSockets: what a connection that stays open may cost, and how it ends.
+//!
+//! A message is as long as a request body at most. Who sends faster than its rate is read later, who
+//! takes nothing is cut off by the connection's own guard, and who answers no ping is gone. Every other
+//! end has a code and a reason that the client is told.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use http::request::Parts;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::Connected;
+use super::envelope::ApiError;
+
+/// What an idle connection keeps in memory; a longer message takes more while it is read.
+const BUFFER_BYTES: usize = 4096;
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A client of which nothing was heard for so long is gone: it has missed two pings.
+const SILENCE_MAX: Duration = Duration::from_secs(75);
+/// For the client to take the reason and to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A request that becomes a WebSocket.
+pub struct ApiSocket {
+    upgrade: WebSocketUpgrade,
+    connected: Connected,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ApiSocket {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let connected = parts.extensions.get::<Connected>().cloned();
+        let connected = connected.ok_or_else(ApiError::internal)?;
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let upgrade = upgrade.map_err(|rejection| {
+            let why = rejection.body_text();
+            ApiError::invalid(format!("this route is a WebSocket: {why}"))
+        })?;
+        Ok(Self { upgrade, connected })
+    }
+}
+
+impl ApiSocket {
+    /// Answers the request, and runs `talk` on the connection, whose messages have at most `max_bytes`.
+    pub fn open<Fut>(
+        self,
+        max_bytes: usize,
+        talk: impl FnOnce(Socket) -> Fut + Send + 'static,
+    ) -> Response
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let Self { upgrade, connected } = self;
+        upgrade
+            .read_buffer_size(BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(max_bytes)
+            .max_frame_size(max_bytes)
+            .on_upgrade(move |stream| talk(Socket::new(stream, connected)))
+    }
+}
+
+/// What comes from a client, or happens to its connection.
+pub enum Heard {
+    Text(Utf8Bytes),
+    /// The server stops, or the client broke a rule: close it with this.
+    End(Close),
+    /// The client is gone.
+    Gone,
+}
+
+/// Why a connection is closed, as RFC 6455 codes it and in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    pub code: u16,
+    pub reason: String,
+}
+
+impl Close {
+    pub const STOPPING: u16 = 1001;
+    pub const UNSUPPORTED: u16 = 1003;
+    /// The client broke a rule; a reader that is too slow, too.
+    pub const POLICY: u16 = 1008;
+    pub const TOO_LARGE: u16 = 1009;
+    pub const TRY_LATER: u16 = 1013;
+
+    pub fn new(code: u16, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { code, reason }
+    }
+}
+
+/// An open WebSocket.
+pub struct Socket {
+    stream: WebSocket,
+    connected: Connected,
+    ping_at: Instant,
+    heard_at: Instant,
+    /// A message that came too early for the rate of its sender, and when it is due.
+    early: Option<(Utf8Bytes, Instant)>,
+}
+
+impl Socket {
+    fn new(stream: WebSocket, connected: Connected) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            connected,
+            ping_at: now + PING_EVERY,
+            heard_at: now,
+            early: None,
+        }
+    }
+
+    /// The next message. May be dropped and called again without losing one.
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            if let Some((_, due)) = &self.early {
+                tokio::select! {
+                    biased;
+                    () = self.connected.stopped() => return Heard::End(stopping()),
+                    () = sleep_until(*due) => {}
+                }
+                let early = self.early.take();
+                let (text, _) = early.expect("it was there, and nobody else takes it");
+                if let Some(text) = self.admit(text) {
+                    return Heard::Text(text);
+                }
+                continue;
+            }
+            let came = tokio::select! {
+                biased;
+                () = self.connected.stopped() => return Heard::End(stopping()),
+                came = self.stream.recv() => came,
+                () = sleep_until(self.ping_at) => {
+                    if self.heard_at.elapsed() > SILENCE_MAX {
+                        return Heard::Gone;
+                    }
+                    self.ping_at = Instant::now() + PING_EVERY;
+                    if self.stream.send(Message::Ping(Default::default())).await.is_err() {
+                        return Heard::Gone;
+                    }
+                    continue;
+                }
+            };
+            self.heard_at = Instant::now();
+            match came {
+                Some(Ok(Message::Text(text))) => {
+                    if let Some(text) = self.admit(text) {
+                        return Heard::Text(text);
+                    }
+                }
+                Some(Ok(Message::Binary(_))) => {
+                    let reason = "only text messages are understood";
+                    return Heard::End(Close::new(Close::UNSUPPORTED, reason));
+                }
+                // Pings are answered by the library.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return Heard::Gone,
+                Some(Err(error)) => {
+                    // A message beyond its bound is the one mistake that can still be told.
+                    let told = error.to_string();
+                    if told.contains("too long") || told.contains("too large") {
+                        return Heard::End(Close::new(Close::TOO_LARGE, "the message is too long"));
+                    }
+                    return Heard::Gone;
+                }
+            }
+        }
+    }
+
+    /// The message, if the rate of its sender allows one now.
+    fn admit(&mut self, text: Utf8Bytes) -> Option<Utf8Bytes> {
+        match self.connected.take() {
+            Ok(()) => Some(text),
+            Err(wait) => {
+                self.early = Some((text, Instant::now() + wait));
+                None
+            }
+        }
+    }
+
+    /// Sends a message and waits until the connection has taken it.
+    ///
+    /// # Errors
+    /// If the client is gone, or takes nothing.
+    pub async fn say(&mut self, text: String) -> Result<(), Gone> {
+        let sent = self.stream.send(Message::Text(text.into())).await;
+        sent.map_err(|_| Gone)
+    }
+
+    /// Tells the client why this is the end.
+    pub async fn close(mut self, close: Close) {
+        let frame = CloseFrame {
+            code: close.code,
+            reason: close.reason.into(),
+        };
+        let goodbye = async {
+            let sent = self.stream.send(Message::Close(Some(frame))).await;
+            while sent.is_ok() && matches!(self.stream.recv().await, Some(Ok(_))) {}
+        };
+        // Who does not take it in time has seen the end of the connection instead.
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// The client is not there any more.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+fn stopping() -> Close {
+    Close::new(Close::STOPPING, "the node stops")
+}

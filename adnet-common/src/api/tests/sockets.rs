@@ -1,0 +1,143 @@
+//! WebSockets over real connections, spoken by hand.
+
+use super::*;
+
+/// Answers each message with itself.
+pub(super) async fn echo(socket: ApiSocket) -> axum::response::Response {
+    socket.open(64, |mut socket: Socket| async move {
+        loop {
+            match socket.hear().await {
+                Heard::Text(text) => {
+                    if socket.say(text.as_str().to_owned()).await.is_err() {
+                        return;
+                    }
+                }
+                Heard::End(close) => return socket.close(close).await,
+                Heard::Gone => return,
+            }
+        }
+    })
+}
+
+/// A client that has shaken hands.
+async fn connected(server: &Server) -> TcpStream {
+    let mut stream = server.connect().await;
+    let request = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let byte = timeout(PATIENCE, stream.read_u8()).await;
+        answer.push(byte.expect("in time").expect("an answer"));
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    // RFC 6455, section 1.3.
+    assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+    stream
+}
+
+/// A text frame, masked with zeros.
+async fn say(stream: &mut TcpStream, text: &str) {
+    let length = u8::try_from(text.len()).expect("short");
+    let mut frame = vec![0x81];
+    if length < 126 {
+        frame.push(0x80 | length);
+    } else {
+        frame.extend([0x80 | 126, 0, length]);
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    stream.write_all(&frame).await.expect("sent");
+}
+
+/// The next short frame: its first byte, and what it carries.
+async fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let read = async {
+        let kind = stream.read_u8().await?;
+        let mut content = vec![0; usize::from(stream.read_u8().await?)];
+        stream.read_exact(&mut content).await?;
+        Ok::<_, std::io::Error>((kind, content))
+    };
+    let read = timeout(PATIENCE, read).await;
+    read.expect("in time").expect("a frame")
+}
+
+fn close_of((kind, content): (u8, Vec<u8>)) -> (u16, String) {
+    assert_eq!(kind, 0x88, "a close frame");
+    let code = u16::from_be_bytes([content[0], content[1]]);
+    let reason = String::from_utf8(content[2..].to_vec()).expect("text");
+    (code, reason)
+}
+
+#[tokio::test]
+async fn messages_go_both_ways_and_a_stop_is_told() {
+    let server = start(limits());
+    let mut client = connected(&server).await;
+    say(&mut client, "hello").await;
+    assert_eq!(frame(&mut client).await, (0x81, b"hello".to_vec()));
+    assert_eq!(
+        server.metrics.connections.get(),
+        1,
+        "it is a connection still"
+    );
+    server.stop.send_replace(true);
+    let told = close_of(frame(&mut client).await);
+    assert_eq!(told, (Close::STOPPING, "the node stops".to_owned()));
+    drop(client);
+    let done = timeout(PATIENCE, server.done).await.expect("it drains");
+    done.expect("no panic").expect("served");
+    assert_eq!(server.metrics.connections.get(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_told_by_code() {
+    let server = start(limits());
+    let mut client = connected(&server).await;
+    say(&mut client, &"x".repeat(65)).await;
+    assert_eq!(close_of(frame(&mut client).await).0, Close::TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_socket_keeps_its_place_among_the_connections() {
+    let server = start(ApiLimits {
+        max_connections: 2,
+        ..limits()
+    });
+    let client = connected(&server).await;
+    // Half of two places is for one address.
+    let mut second = server.connect().await;
+    assert_eq!(to_end(&mut second).await, "");
+    drop(client);
+    let begun = std::time::Instant::now();
+    while server.metrics.connections.get() > 0 {
+        assert!(begun.elapsed() < PATIENCE, "it gives its place back");
+        sleep(Duration::from_millis(5)).await;
+    }
+    expect(&server.get("/square/3").await, 200, "9");
+}
+
+#[tokio::test]
+async fn messages_take_from_the_rate_and_wait_for_it() {
+    let server = start(ApiLimits {
+        rate_per_s: 20,
+        rate_burst: 2,
+        ..limits()
+    });
+    let mut client = connected(&server).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..5 {
+        say(&mut client, "x").await;
+    }
+    for _ in 0..5 {
+        assert_eq!(frame(&mut client).await.0, 0x81);
+    }
+    // The handshake and one message are the burst, four more come at 50 ms each.
+    assert!(begun.elapsed() > Duration::from_millis(150), "they waited");
+}
+
+#[tokio::test]
+async fn a_route_that_is_a_socket_says_so() {
+    let server = start(limits());
+    expect(&server.get("/echo").await, 400, "WebSocket");
+}

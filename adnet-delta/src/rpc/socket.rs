@@ -1,0 +1,261 @@
+//! JSON-RPC over WebSocket: requests, batches, and subscriptions.
+//!
+//! A connection executes a few requests at a time and reads no further meanwhile. What it has subscribed
+//! to comes from a ring that all share (`feed`); a reader that falls out of the ring is closed by name.
+
+use super::dispatch::{self, BatchAnswers, Methods};
+use super::feed::{Feed, NewBlock, NewPending};
+use super::subscriptions::{Subscriptions, Topic};
+use super::{Arguments, RpcError};
+use crate::DeltaApp;
+use adnet_common::api::{Client, Close, Gone, Heard, Socket};
+use adnet_common::worker::ChainHandle;
+use alloy_primitives::{B256, U64};
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+
+/// Requests of one connection that are executed at a time, with those whose answers wait to be sent:
+/// an answer may be large.
+const AT_A_TIME: usize = 4;
+
+/// What all connections have in common. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    pub chain: ChainHandle<DeltaApp>,
+    pub methods: Methods,
+    pub feed: Feed,
+    pub subscriptions_max: u64,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve(shared: Shared, client: Client, socket: Socket) {
+    let connection = Connection {
+        subscriptions: Subscriptions::new(shared.subscriptions_max),
+        shared,
+        client,
+        socket,
+        blocks: None,
+        pending: None,
+        answers: JoinSet::new(),
+    };
+    connection.run().await;
+}
+
+struct Connection {
+    shared: Shared,
+    client: Client,
+    socket: Socket,
+    subscriptions: Subscriptions,
+    blocks: Option<broadcast::Receiver<Arc<NewBlock>>>,
+    pending: Option<broadcast::Receiver<Arc<NewPending>>>,
+    answers: JoinSet<Option<String>>,
+}
+
+/// How a connection ends.
+enum End {
+    Gone,
+    Told(Close),
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        End::Gone
+    }
+}
+
+/// The next of a feed; never, where there is none.
+async fn next<T: Clone>(feed: &mut Option<broadcast::Receiver<T>>) -> Result<T, RecvError> {
+    match feed {
+        Some(feed) => feed.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Connection {
+    async fn run(mut self) {
+        let end = loop {
+            if let Err(end) = self.turn().await {
+                break end;
+            }
+        };
+        if let End::Told(close) = end {
+            tracing::debug!(code = close.code, reason = %close.reason, "a WebSocket is closed");
+            self.socket.close(close).await;
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        tokio::select! {
+            heard = self.socket.hear(), if self.answers.len() < AT_A_TIME => match heard {
+                Heard::Text(text) => self.request(text.as_str()).await,
+                Heard::End(close) => Err(End::Told(close)),
+                Heard::Gone => Err(End::Gone),
+            },
+            Some(answer) = self.answers.join_next() => match answer {
+                Ok(Some(answer)) => Ok(self.socket.say(answer).await?),
+                Ok(None) => Ok(()),
+                Err(error) => {
+                    tracing::error!(%error, "a method of the JSON-RPC API failed");
+                    Ok(())
+                }
+            },
+            block = next(&mut self.blocks) => {
+                let block = block.map_err(behind)?;
+                for message in self.subscriptions.of_block(&block) {
+                    self.socket.say(message).await?;
+                }
+                Ok(())
+            }
+            arrived = next(&mut self.pending) => {
+                let arrived = arrived.map_err(behind)?;
+                self.tell_pending(&arrived).await
+            }
+        }
+    }
+
+    async fn tell_pending(&mut self, arrived: &NewPending) -> Result<(), End> {
+        let whole = if self.subscriptions.wants_whole_pending() {
+            arrived.whole(&self.shared.chain).await
+        } else {
+            None
+        };
+        for (index, id) in arrived.ids.iter().enumerate() {
+            let object = whole.and_then(|whole| whole[index].1.as_ref());
+            for message in self.subscriptions.of_pending(B256::new(id.0), object) {
+                self.socket.say(message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Subscribing is answered here and at once, so that nothing is told before its answer; the rest
+    /// is executed beside what else comes.
+    async fn request(&mut self, text: &str) -> Result<(), End> {
+        if dispatch::is_batch(text) {
+            return self.batch(text).await;
+        }
+        if let Some(answer) = self.subscribing(text) {
+            return Ok(self.socket.say(answer).await?);
+        }
+        self.execute(text.to_owned());
+        Ok(())
+    }
+
+    fn execute(&mut self, text: String) {
+        let (methods, client) = (Arc::clone(&self.shared.methods), self.client);
+        self.answers
+            .spawn(async move { dispatch::answer_text(&methods, client, &text).await });
+    }
+
+    /// Batches without subscriptions are like any request. In others each request is answered in turn.
+    async fn batch(&mut self, text: &str) -> Result<(), End> {
+        let requests = match dispatch::batch(text) {
+            Ok(requests) => requests,
+            Err(refusal) => return Ok(self.socket.say(refusal).await?),
+        };
+        if !requests.iter().any(|request| is_subscribing(request.get())) {
+            self.execute(text.to_owned());
+            return Ok(());
+        }
+        let mut answers = BatchAnswers::default();
+        for request in &requests {
+            if answers.refuse_more() {
+                break;
+            }
+            let answer = match self.subscribing(request.get()) {
+                Some(answer) => Some(answer),
+                None => dispatch::one(&self.shared.methods, self.client, request.get()).await,
+            };
+            answers.add(answer);
+        }
+        match answers.text() {
+            Some(text) => Ok(self.socket.say(text).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The answer, if the request is about subscriptions.
+    fn subscribing(&mut self, text: &str) -> Option<String> {
+        let request = subscription_request(text)?;
+        let params = Params::new(request.params.map(RawValue::get));
+        let result = match request.method {
+            SUBSCRIBE => self.subscribe(&params),
+            _ => self.unsubscribe(&params),
+        };
+        let answer = match result {
+            Ok(result) => json!({ "jsonrpc": "2.0", "id": request.id, "result": result }),
+            Err(error) => {
+                let error = ErrorObjectOwned::from(error);
+                json!({ "jsonrpc": "2.0", "id": request.id, "error": error })
+            }
+        };
+        Some(answer.to_string())
+    }
+
+    fn subscribe(&mut self, params: &Params<'_>) -> Result<Value, RpcError> {
+        let id = self.subscriptions.add(Topic::parse(params)?)?;
+        if self.blocks.is_none() && self.subscriptions.wants_blocks() {
+            self.blocks = Some(self.shared.feed.blocks());
+        }
+        if self.pending.is_none() && self.subscriptions.wants_pending() {
+            self.pending = Some(self.shared.feed.pending());
+        }
+        Ok(json!(U64::from(id)))
+    }
+
+    fn unsubscribe(&mut self, params: &Params<'_>) -> Result<Value, RpcError> {
+        let id: U64 = Arguments::of(params).required()?;
+        let removed = self.subscriptions.remove(id.to());
+        if !self.subscriptions.wants_blocks() {
+            self.blocks = None;
+        }
+        if !self.subscriptions.wants_pending() {
+            self.pending = None;
+        }
+        Ok(json!(removed))
+    }
+}
+
+const SUBSCRIBE: &str = "eth_subscribe";
+const UNSUBSCRIBE: &str = "eth_unsubscribe";
+
+#[derive(Deserialize)]
+struct SubscriptionRequest<'a> {
+    id: Value,
+    #[serde(borrow)]
+    method: &'a str,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+/// Parses only what may be one: most requests are none.
+fn subscription_request(text: &str) -> Option<SubscriptionRequest<'_>> {
+    if !text.contains(SUBSCRIBE) && !text.contains(UNSUBSCRIBE) {
+        return None;
+    }
+    let request: SubscriptionRequest<'_> = serde_json::from_str(text).ok()?;
+    [SUBSCRIBE, UNSUBSCRIBE]
+        .contains(&request.method)
+        .then_some(request)
+}
+
+fn is_subscribing(text: &str) -> bool {
+    subscription_request(text).is_some()
+}
+
+/// A subscriber has lost its place, or the chain stops.
+fn behind(error: RecvError) -> End {
+    End::Told(match error {
+        RecvError::Lagged(missed) => {
+            let reason = format!("too slow: {missed} notifications could not wait for this reader");
+            Close::new(Close::POLICY, reason)
+        }
+        RecvError::Closed => Close::new(Close::STOPPING, "the node stops"),
+    })
+}
