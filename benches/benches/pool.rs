@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use adnet_alpha::AlphaApp;
 use adnet_alpha::compact::{CompactBlock, CompactTx};
+use adnet_alpha::pool::proofs::BATCH_MAX;
 use adnet_alpha::pool::tree::NoteTree;
 use adnet_alpha::pool::verifying_key::verifying_key;
 use adnet_alpha::rules::Rules;
@@ -85,7 +86,7 @@ fn main() {
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.expect("threads can be started");
-    pool.install(|| validate_block(&mut figures, &rules, &raws, is_test));
+    pool.install(|| validate_block(&mut figures, &rules, &raws, &bundles, is_test));
     tree(&mut figures, if is_test { 100 } else { 20_000 });
     scan(
         &mut figures,
@@ -208,7 +209,13 @@ fn verify(
     );
 }
 
-fn validate_block(figures: &mut Figures, rules: &Rules, raws: &[Vec<u8>], is_test: bool) {
+fn validate_block(
+    figures: &mut Figures,
+    rules: &Rules,
+    raws: &[Vec<u8>],
+    bundles: &[(orchard::Bundle<Authorized, i64>, [u8; 32])],
+    is_test: bool,
+) {
     let bytes = if is_test { 20_000 } else { BLOCK_BYTES };
     let count = bytes / raws[0].len();
     let batch: Vec<&[u8]> = (0..count)
@@ -228,6 +235,19 @@ fn validate_block(figures: &mut Figures, rules: &Rules, raws: &[Vec<u8>], is_tes
     }
     black_box(tree.root());
     let appended = began.elapsed();
+    let began = Instant::now();
+    let all: Vec<usize> = (0..count).collect();
+    for batch in all.chunks(BATCH_MAX) {
+        let mut validator = BatchValidator::new(verifying_key());
+        for index in batch {
+            let (bundle, sighash) = &bundles[index % bundles.len()];
+            let added = validator.add_bundle(bundle, *sighash);
+            added.expect("of this circuit");
+        }
+        let is_good = validator.validate(UnwrapErr(SysRng));
+        assert!(is_good, "all of them are good");
+    }
+    let raw = began.elapsed();
     figures.add(
         &format!(
             "validate a block of 8 MiB ({count} transactions), one core, nothing verified before"
@@ -239,7 +259,10 @@ fn validate_block(figures: &mut Figures, rules: &Rules, raws: &[Vec<u8>], is_tes
             seconds(verified),
             seconds(appended)
         ),
-        "",
+        &format!(
+            "BatchValidator alone, {BATCH_MAX} together: {}",
+            seconds(raw)
+        ),
     );
 }
 
