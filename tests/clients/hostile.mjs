@@ -152,7 +152,7 @@ await step(`${sockets} WebSockets that do nothing, each with a subscription`, as
   assert.ok(held < 32 + sockets / 16, `${held} MiB`)
   const begun = Date.now()
   assert.equal((await raw('eth_chainId')).error, undefined)
-  assert.ok(Date.now() - begun < 2000)
+  assert.ok(Date.now() - begun < 10_000)
   for (const socket of idle) socket.terminate()
 })
 
