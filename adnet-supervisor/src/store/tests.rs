@@ -313,7 +313,7 @@ fn migrations_run_in_order_and_each_once() {
     assert_eq!(migrate(&store.inner.db, 3, &steps), Ok(3));
     assert_eq!(store.get(Family::SharedMeta, b"seen"), Ok(Some(vec![2, 3])));
     let schema = store.get(Family::SharedMeta, b"schema");
-    assert_eq!(schema, Ok(Some(4_u32.to_be_bytes().to_vec())));
+    assert_eq!(schema, Ok(Some(3_u32.to_be_bytes().to_vec())));
 }
 
 #[test]
