@@ -12,6 +12,7 @@ pub mod compact;
 mod open;
 pub mod pool;
 pub mod pool_index;
+pub mod processor;
 mod receipt;
 mod refusal;
 pub mod rules;

@@ -8,12 +8,15 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use adnet_benches::costly::costly;
 use adnet_benches::delta::{Bed, Sender, Verified, deploy_token, holder, senders, sign_all};
-use adnet_benches::delta::{token_transfer, transfer};
+use adnet_benches::delta::{call_with_all, deploy_code, token_transfer, transfer};
 use adnet_benches::report::row;
 use adnet_common::application::{Application, Until};
 use adnet_common::chain_id::ChainId;
+use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
+use adnet_common::keys::PublicKey;
 use adnet_common::store::{CommitBatch, Write};
 use adnet_delta::DeltaApp;
 use adnet_delta::state::leaves;
@@ -85,8 +88,47 @@ fn main() {
         plan.many, plan.few
     );
     plan.report(&figure, "<= 1.5", &format!("{ratio:.2}"), "");
+    costly_blocks(&plan, &senders);
     signatures(&plan, &senders);
     rebuild(&plan);
+}
+
+/// Blocks as full as the development genesis allows, of what takes the longest for its gas. Validators
+/// have to execute them between two blocks.
+fn costly_blocks(plan: &Plan, senders: &[Sender]) {
+    let gas = Genesis::dev(PublicKey([9; 32]), 1_800_000_000_000)
+        .delta
+        .block_gas_limit;
+    for costly in costly() {
+        let mut bed = Bed::new(senders, plan.few);
+        let genesis = bed.genesis.clone();
+        let deploy = bed.verified(&[deploy_code(&genesis, &senders[0], 0, &costly.code)]);
+        bed.commit(&deploy);
+        let target = senders[0].address.create(0);
+        let count = (gas / genesis.delta.tx_gas_limit).min(if plan.is_test { 1 } else { u64::MAX });
+        let calls: Vec<SignedTx> = (1..=count)
+            .map(|nonce| call_with_all(&genesis, target, &senders[0], nonce, &costly.input))
+            .collect();
+        let calls = bed.verified(&calls);
+        let took = median(plan.rounds.min(3), || {
+            black_box(bed.execute(&calls));
+        });
+        let used = (count * genesis.delta.tx_gas_limit) as f64;
+        plan.report(
+            &format!(
+                "block of {} Mgas of nothing but {}",
+                used / 1e6,
+                costly.name
+            ),
+            "< 3 s",
+            &format!(
+                "{} ({:.0} Mgas/s)",
+                ms(took),
+                used / 1e6 / took.as_secs_f64()
+            ),
+            "",
+        );
+    }
 }
 
 fn ms(time: Duration) -> String {

@@ -44,7 +44,8 @@ pub fn senders(count: usize) -> Vec<Sender> {
 /// A development genesis with room for large blocks, in which the senders have plenty.
 pub fn genesis(of: Genesis, senders: &[Sender]) -> Genesis {
     let mut genesis = of;
-    genesis.delta.block_gas_limit = 4_000_000_000;
+    // As much as a genesis may allow.
+    genesis.delta.block_gas_limit = 1_600_000_000;
     genesis.delta.max_block_bytes = 8 << 20;
     let rich = senders.iter().map(|sender| DeltaGenesisAccount {
         address: EvmAddress(sender.address.into_array()),
@@ -107,6 +108,29 @@ pub fn deploy_token(genesis: &Genesis, from: &Sender, nonce: u64) -> SignedTx {
     code.extend(U256::from(10u128.pow(30)).to_be_bytes::<32>());
     let envelope = envelope(genesis, nonce, 3_000_000);
     sign_deploy(&from.secret, envelope, U256::ZERO, code.into()).expect("a Delta key")
+}
+
+/// Deploys exactly this code.
+pub fn deploy_code(genesis: &Genesis, from: &Sender, nonce: u64, code: &[u8]) -> SignedTx {
+    let len = u8::try_from(code.len()).expect("a short code");
+    // Copies what stands behind these nine bytes, and returns it.
+    let init = [0x60, len, 0x80, 0x60, 9, 0x5f, 0x39, 0x5f, 0xf3];
+    let envelope = envelope(genesis, nonce, 1_000_000);
+    let code = [&init[..], code].concat();
+    sign_deploy(&from.secret, envelope, U256::ZERO, code.into()).expect("a Delta key")
+}
+
+/// Calls with all the gas that a transaction may have.
+pub fn call_with_all(
+    genesis: &Genesis,
+    to: Address,
+    from: &Sender,
+    nonce: u64,
+    data: &[u8],
+) -> SignedTx {
+    let envelope = envelope(genesis, nonce, genesis.delta.tx_gas_limit);
+    let data = Bytes::copy_from_slice(data);
+    sign_call(&from.secret, envelope, to, U256::ZERO, data).expect("a Delta key")
 }
 
 pub fn token_transfer(

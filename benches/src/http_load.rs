@@ -3,10 +3,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// One connection.
 pub struct Connection {
@@ -78,41 +78,98 @@ impl Load {
     }
 }
 
-/// Asks the same question on so many connections for a while.
+/// Asks the same question on so many connections for a while. One thread asks on all of them: each
+/// further one would take its time from the server, with which it shares the machine.
 ///
 /// # Panics
 /// If the server breaks a connection or refuses.
 pub fn load(address: SocketAddr, connections: usize, body: &str, span: Duration) -> Load {
-    let began = Instant::now();
-    let latencies: Vec<Histogram<u64>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| scope.spawn(|| one(address, body, began + span)))
-            .collect();
-        let done = workers.into_iter().map(|worker| worker.join());
-        done.map(|latency| latency.expect("the server answers"))
-            .collect()
-    });
-    let elapsed = began.elapsed();
-    let mut all = Histogram::new(3).expect("three digits are supported");
-    for latency in latencies {
-        all.add(latency).expect("they grow by themselves");
+    let mut latency_us = Histogram::new(3).expect("three digits are supported");
+    let mut asking: Vec<Asking> = (0..connections)
+        .map(|_| Asking::open(address, body))
+        .collect();
+    let (began, mut answers) = (Instant::now(), 0u64);
+    let until = began + span;
+    while Instant::now() < until {
+        for (place, is_ready) in ready(&asking).into_iter().enumerate() {
+            if is_ready && let Some(took) = asking[place].hear() {
+                let us = u64::try_from(took.as_micros()).expect("a short time");
+                latency_us.record(us).expect("it grows by itself");
+                answers += 1;
+                asking[place].ask();
+            }
+        }
     }
     Load {
-        answers_per_s: all.len() as f64 / elapsed.as_secs_f64(),
-        latency_us: all,
+        answers_per_s: answers as f64 / began.elapsed().as_secs_f64(),
+        latency_us,
     }
 }
 
-fn one(address: SocketAddr, body: &str, until: Instant) -> Histogram<u64> {
-    let mut latency = Histogram::new(3).expect("three digits are supported");
-    let mut connection = Connection::open(address).expect("the server listens");
-    let request = connection.request(body);
-    while Instant::now() < until {
-        let began = Instant::now();
-        let (status, _) = connection.answer(&request).expect("the server answers");
-        assert_eq!(status, 200);
-        let us = u64::try_from(began.elapsed().as_micros()).expect("a short time");
-        latency.record(us).expect("it grows by itself");
+/// Waits until one of them has something to read; which have.
+fn ready(asking: &[Asking]) -> Vec<bool> {
+    let fds = asking
+        .iter()
+        .map(|one| PollFd::new(&one.stream, PollFlags::IN));
+    let mut fds: Vec<PollFd<'_>> = fds.collect();
+    let patience = Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    let ready = poll(&mut fds, Some(&patience)).expect("sockets can be waited for");
+    assert!(ready > 0, "the server does not answer");
+    fds.iter().map(|fd| !fd.revents().is_empty()).collect()
+}
+
+/// A connection on which an answer is awaited.
+struct Asking {
+    stream: TcpStream,
+    request: Vec<u8>,
+    asked: Instant,
+    heard: Vec<u8>,
+}
+
+impl Asking {
+    fn open(address: SocketAddr, body: &str) -> Self {
+        let connection = Connection::open(address).expect("the server listens");
+        let request = connection.request(body);
+        let mut one = Self {
+            stream: connection.stream.into_inner(),
+            request,
+            asked: Instant::now(),
+            heard: Vec::with_capacity(64 << 10),
+        };
+        one.ask();
+        one
     }
-    latency
+
+    fn ask(&mut self) {
+        self.asked = Instant::now();
+        let sent = self.stream.write_all(&self.request);
+        sent.expect("the server reads");
+    }
+
+    /// Reads what is there. The time since it was asked, if the answer is whole now.
+    fn hear(&mut self) -> Option<Duration> {
+        let mut buffer = [0; 16 << 10];
+        let read = self.stream.read(&mut buffer).expect("the server answers");
+        assert!(read > 0, "the server closed the connection");
+        self.heard.extend_from_slice(&buffer[..read]);
+        let head_len = 4 + self.heard.windows(4).position(|part| part == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&self.heard[..head_len]).expect("a head is text");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let (_, length) = head
+            .split_once("content-length: ")
+            .expect("it says how long");
+        let length: Option<usize> = length
+            .split_once('\r')
+            .and_then(|(length, _)| length.parse().ok());
+        let whole = head_len + length.unwrap_or_else(|| panic!("no length: {head}"));
+        if self.heard.len() < whole {
+            return None;
+        }
+        assert_eq!(self.heard.len(), whole, "more than was asked for");
+        self.heard.clear();
+        Some(self.asked.elapsed())
+    }
 }

@@ -3,6 +3,7 @@
 //! page.
 
 pub mod attestation;
+pub mod costly;
 pub mod delta;
 pub mod http_load;
 pub mod link;

@@ -86,10 +86,20 @@ nonces[2] += 1
 await toProbe('self-destruct (EIP-6780)', 0, call('destroy', nobody))
 await toProbe('the contract lives on', 0, call('add', 1n, 'still here'))
 
+/** A pair's first swap costs more in a later second than that of its liquidity: it is later on both. */
+async function aSecondAfter({ blockNumber }, url) {
+  const time = async block => Number((await rpc('eth_getBlockByNumber', [block, false], url)).timestamp)
+  const then = await time(blockNumber)
+  // The second chain makes a block for a transaction, and its time is that of the clock.
+  const now = url === URL ? () => time('latest') : () => Math.floor(Date.now() / 1000)
+  await eventually('a later second', async () => (await now()) > then)
+}
+
 /** Sends everything to a chain, one after the other, and collects the receipts. */
 async function play(url) {
   const receipts = []
   for (const { name, raw } of signed) {
+    if (name === 'swap: out') await aSecondAfter(receipts[signed.findIndex(({ name }) => name === 'liquidity: mint')], url)
     const hash = await rpc('eth_sendRawTransaction', [raw], url)
     receipts.push(await eventually(`a receipt of: ${name}`, () => rpc('eth_getTransactionReceipt', [hash], url)))
   }

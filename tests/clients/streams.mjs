@@ -4,7 +4,7 @@ import { ethers } from 'ethers'
 import WebSocket from 'ws'
 import { ADDRESSES, KEYS, URL, WS_URL, compile, eventually, rpc, step } from './lib.mjs'
 
-const provider = new ethers.JsonRpcProvider(URL, undefined, { pollingInterval: 50, cacheTimeout: -1 })
+const provider = new ethers.JsonRpcProvider(URL, undefined, { pollingInterval: 50, cacheTimeout: -1, batchMaxCount: 1 })
 const signer = new ethers.NonceManager(new ethers.Wallet(KEYS[0], provider))
 const get = async path => (await (await fetch(URL + path)).json()).data
 

@@ -146,13 +146,22 @@ await step('simulated blocks', async () => {
       },
       { calls: [{ account: first, to: coin.address, abi: coin.abi, functionName: 'transfer', args: [poor.address, 6n] }, { account: first, to: coin.address, abi: coin.abi, functionName: 'balanceOf', args: [poor.address] }] },
     ],
+    traceTransfers: true,
   })
   assert.equal(blocks.length, 2)
   assert.deepEqual(blocks[0].calls.map(call => call.status), ['success', 'failure'])
   assert.equal(blocks[1].calls[1].result, 6n)
   assert.equal(blocks[1].number, blocks[0].number + 1n)
   assert.equal(await client.getBalance({ address: poor.address }), 0n)
+  assert.deepEqual(blocks[0].calls.map(call => call.logs.length), [1, 0], 'wei that moves is a log')
+  const [moved] = parseEventLogs({ abi: coin.abi, logs: blocks[0].calls[0].logs })
+  assert.deepEqual(moved.args, { from: poor.address, to: second.address, value: 900n })
   await failure(client.simulateBlocks({ blocks: [{ calls: [{ account: poor, to: second.address, value: 1n }] }] }))
+  // A limit holds for the blocks after it, and who names no price pays no base fee.
+  const blockOverrides = { gasLimit: '0x100000', baseFeePerGas: '0xa' }
+  const supposed = await rpc('eth_simulateV1', [{ blockStateCalls: [{ blockOverrides, calls: [{ to: ADDRESSES[1] }] }, {}] }, 'latest'])
+  assert.deepEqual(supposed.map(block => block.gasLimit), ['0x100000', '0x100000'])
+  assert.equal(supposed[0].calls[0].status, '0x1')
 })
 
 await step('EIP-7702', async () => {

@@ -136,6 +136,11 @@ fn calls_of_system_programs() {
 }
 
 #[test]
+fn questions_of_clients() {
+    try_group(Group::Question);
+}
+
+#[test]
 fn proofs() {
     try_group(Group::Proof);
 }

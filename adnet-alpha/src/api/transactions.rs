@@ -4,6 +4,7 @@ use adnet_common::api::{ApiError, ApiJson, ApiPath, ApiQuery, ApiResult, ApiSign
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
+use adnet_common::mempool::Admitted;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
@@ -206,8 +207,8 @@ async fn submit(api: &Api, raw: Vec<u8>) -> ApiResult {
         let status = "final";
         return Ok(ok(AcceptedBody { id, status }));
     }
-    match api.slots.run(api.chain.submit(raw)).await? {
-        Ok(id) => {
+    match api.chain.submit(raw).await {
+        Ok(Admitted { id, .. }) => {
             let status = "pending";
             Ok(ok(AcceptedBody { id, status }))
         }

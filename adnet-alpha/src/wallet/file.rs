@@ -29,6 +29,8 @@ struct File {
     notes: Vec<OwnNote>,
     history: Vec<HistoryEntry>,
     pending: Vec<Pending>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settled: Vec<Pending>,
     tree: String,
 }
 
@@ -61,6 +63,7 @@ impl Wallet {
             notes: self.notes.values().cloned().collect(),
             history: self.history.clone(),
             pending: self.pending.clone(),
+            settled: self.settled.clone(),
             tree: hex::encode(self.tree.encode()),
         };
         serde_json::to_string_pretty(&file).expect("texts, numbers and lists are JSON")
@@ -103,10 +106,7 @@ impl Wallet {
         if file.notes.iter().any(|note| note.orchard().is_none()) {
             return Err(FileError::Damaged("a note is none"));
         }
-        if file
-            .pending
-            .iter()
-            .any(|pending| pending.transaction().is_none())
+        if (file.pending.iter().chain(&file.settled)).any(|pending| pending.transaction().is_none())
         {
             return Err(FileError::Damaged("a pending transaction does not decode"));
         }
@@ -122,6 +122,7 @@ impl Wallet {
                 .collect(),
             history: file.history,
             pending: file.pending,
+            settled: file.settled,
             tree,
         })
     }

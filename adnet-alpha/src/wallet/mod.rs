@@ -16,6 +16,7 @@
 
 mod balance;
 mod build;
+mod check;
 pub(crate) mod decrypt;
 mod enrich;
 mod file;
@@ -39,6 +40,7 @@ pub mod viewing_key;
 
 pub use balance::{AccountPending, PoolBalance};
 pub use build::{BuildError, Built};
+pub use check::CheckError;
 pub use enrich::EnrichError;
 pub use file::{FileError, VERSION};
 pub use history::{HistoryEntry, Kind, Party, Payment, Status};

@@ -50,6 +50,24 @@ impl Wallet {
         Some(self.pending.remove(at))
     }
 
+    /// Remembers one that is in the block of `height`, for as long as the wallet can go back.
+    pub(super) fn settle(&mut self, mut pending: Pending, height: u64) {
+        pending.entry.height = Some(height);
+        self.settled.push(pending);
+    }
+
+    /// Those of blocks after `height` are pending again.
+    pub(super) fn unsettle(&mut self, height: u64) {
+        let settled = std::mem::take(&mut self.settled).into_iter();
+        let (again, kept) = settled.partition(|pending| pending.entry.height > Some(height));
+        self.settled = kept;
+        let again: Vec<Pending> = again;
+        self.pending.extend(again.into_iter().map(|mut pending| {
+            pending.entry.height = None;
+            pending
+        }));
+    }
+
     /// Those that can still come.
     pub(super) fn live(&self) -> impl Iterator<Item = &Pending> {
         let live = |pending: &&Pending| self.status(pending) == Status::Pending;

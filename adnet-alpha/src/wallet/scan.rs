@@ -223,6 +223,7 @@ impl Wallet {
             if let Some(transaction) = pending.transaction() {
                 self.complete(&transaction);
             }
+            self.settle(pending, block.height);
         }
     }
 

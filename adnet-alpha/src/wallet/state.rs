@@ -55,6 +55,8 @@ pub struct Wallet {
     /// Of final transactions, in the order of the chain.
     pub(super) history: Vec<HistoryEntry>,
     pub(super) pending: Vec<Pending>,
+    /// Final ones whose blocks the wallet could still go back from.
+    pub(super) settled: Vec<Pending>,
     pub(super) tree: CommitmentTree,
 }
 
@@ -98,6 +100,7 @@ impl Wallet {
             notes: BTreeMap::new(),
             history: Vec::new(),
             pending: Vec::new(),
+            settled: Vec::new(),
             tree: CommitmentTree::begin(block.height, tree.frontier().clone())?,
         })
     }
@@ -187,7 +190,8 @@ impl Wallet {
         back.max(self.tree.oldest())
     }
 
-    /// Goes back to how things were after block `height`, one of the last blocks.
+    /// Goes back to how things were after block `height`, one of the last blocks. What was final in a
+    /// later one is pending again: it was sent, and may be in the blocks that come instead.
     ///
     /// The chain has no forks; this is for networks that were reset, and for nodes that lied.
     pub fn rewind(&mut self, height: u64) -> Result<(), RewindError> {
@@ -214,11 +218,13 @@ impl Wallet {
             }
         }
         self.history.retain(|entry| entry.height <= Some(height));
+        self.unsettle(height);
         Ok(())
     }
 
     /// Forgets all that was read, and begins again.
     pub fn restart(&mut self, birthday: Birthday) -> Result<(), TreeError> {
+        self.unsettle(0);
         let pending = std::mem::take(&mut self.pending);
         let again = Self::new(self.network.clone(), self.viewing.clone(), birthday)?;
         *self = Self { pending, ..again };
@@ -230,5 +236,7 @@ impl Wallet {
         while self.recent.len() > CHECKPOINTS_MAX {
             self.recent.pop_front();
         }
+        let oldest = self.recent.front().map(|block| block.height);
+        self.settled.retain(|pending| pending.entry.height > oldest);
     }
 }

@@ -20,6 +20,8 @@ pub(super) type Rate = Option<Arc<Mutex<RateLimit>>>;
 #[derive(Clone)]
 pub(super) struct Connected {
     pub peer: SocketAddr,
+    /// How long the client may take for a request, or to take an answer.
+    pub patience: Duration,
     stopping: watch::Receiver<bool>,
     rate: Rate,
     _held: Arc<Held>,
@@ -39,6 +41,7 @@ impl Drop for Held {
 impl Connected {
     pub fn new(
         peer: SocketAddr,
+        patience: Duration,
         place: Place,
         open: IntGauge,
         rate: Rate,
@@ -51,6 +54,7 @@ impl Connected {
         };
         Self {
             peer,
+            patience,
             stopping,
             rate,
             _held: Arc::new(held),

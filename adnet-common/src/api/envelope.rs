@@ -110,7 +110,7 @@ fn status_of(code: &str) -> (StatusCode, Option<u64>) {
         "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "UNSUPPORTED_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "RATE_LIMITED" | "TOO_MANY_FROM_SENDER" => return (StatusCode::TOO_MANY_REQUESTS, Some(1)),
-        "OVERLOADED" | "UNAVAILABLE" | "LAGGING" | "MEMPOOL_FULL" => {
+        "OVERLOADED" | "UNAVAILABLE" | "STARTING" | "LAGGING" | "MEMPOOL_FULL" => {
             return (StatusCode::SERVICE_UNAVAILABLE, Some(1));
         }
         "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,

@@ -7,25 +7,28 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
 use http::{Request, header};
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::connection::{Connected, Rate};
 use super::envelope::ApiError;
+use super::front::Front;
 use super::limits::ApiLimits;
 use super::metrics::ApiMetrics;
 use super::rate_limit::RateLimit;
 
+/// A body that is up to so many times too long is read, and forgotten, before it is refused.
+const FORGOTTEN_BODIES_MAX: usize = 8;
+
 /// Cheap to clone: one per connection.
 #[derive(Clone)]
 pub(super) struct Guard {
-    router: Router,
+    front: Front,
     max_body_bytes: usize,
     timeout: Duration,
     rate: Rate,
@@ -33,13 +36,10 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(router: Router, limits: &ApiLimits, metrics: ApiMetrics) -> Self {
+    pub(super) fn new(front: Front, limits: &ApiLimits, metrics: ApiMetrics) -> Self {
         let rate = RateLimit::new(limits.rate_per_s, limits.rate_burst, Instant::now());
         Self {
-            // The bound below holds for every body, read by an extractor or not.
-            router: metrics
-                .instrument(router)
-                .layer(DefaultBodyLimit::disable()),
+            front,
             max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
             timeout: limits.request_timeout(),
             rate: rate.map(|rate| Arc::new(Mutex::new(rate))),
@@ -53,10 +53,35 @@ impl Guard {
         connected: Connected,
         request: Request<Incoming>,
     ) -> Response {
-        match self.admit(&connected, &request) {
-            Ok(()) => self.route(connected, request).await,
-            Err(refusal) => refusal.into_response(),
+        if let Err(refusal) = self.admit(&connected) {
+            return refusal.into_response();
         }
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        match announced {
+            Some(bytes) if bytes > self.max_body_bytes => self.too_large(request, bytes).await,
+            _ => self.route(connected, request).await,
+        }
+    }
+
+    /// Most clients send all of a body before they listen, and see a reset instead of the answer if the
+    /// connection is closed before (RFC 9112, 9.6). So what is not much too long is read and forgotten,
+    /// unless the client waits for leave to send it.
+    async fn too_large(&self, request: Request<Incoming>, announced: usize) -> Response {
+        let waits = request.headers().contains_key(header::EXPECT);
+        if !waits && announced / FORGOTTEN_BODIES_MAX <= self.max_body_bytes {
+            let mut body = request.into_body();
+            let forget = async { while let Some(Ok(_)) = body.frame().await {} };
+            // Who has not sent it by then gets the answer all the same.
+            let _ = tokio::time::timeout(self.timeout, forget).await;
+        }
+        let message = format!("a body has at most {} bytes", self.max_body_bytes);
+        ApiError::new("PAYLOAD_TOO_LARGE", message).into_response()
+    }
+
+    /// How long a client may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// What a connection takes from.
@@ -64,20 +89,13 @@ impl Guard {
         self.rate.clone()
     }
 
-    fn admit(&self, connected: &Connected, request: &Request<Incoming>) -> Result<(), ApiError> {
-        if let Err(wait) = connected.take() {
+    fn admit(&self, connected: &Connected) -> Result<(), ApiError> {
+        connected.take().map_err(|wait| {
             self.metrics.rate_limited.inc();
             let mut refusal = ApiError::new("RATE_LIMITED", "too many requests; slow down");
             refusal.retry_after_s = Some(wait.as_millis().div_ceil(1000).max(1) as u64);
-            return Err(refusal);
-        }
-        let announced = request.headers().get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|bytes| bytes > self.max_body_bytes as u64) {
-            let message = format!("a body has at most {} bytes", self.max_body_bytes);
-            return Err(ApiError::new("PAYLOAD_TOO_LARGE", message));
-        }
-        Ok(())
+            refusal
+        })
     }
 
     async fn route(&self, connected: Connected, request: Request<Incoming>) -> Response {
@@ -85,10 +103,8 @@ impl Guard {
         parts.extensions.insert(ConnectInfo(connected.peer));
         parts.extensions.insert(connected);
         let body = Body::new(Limited::new(body, self.max_body_bytes));
-        let routed = self
-            .router
-            .clone()
-            .oneshot(Request::from_parts(parts, body));
+        let routed = self.front.routes();
+        let routed = routed.oneshot(Request::from_parts(parts, body));
         match tokio::time::timeout(self.timeout, NoPanic(Box::pin(routed))).await {
             Ok(Some(Ok(response))) => response,
             Ok(None) => {

@@ -25,6 +25,7 @@ pub struct ApiMetrics {
     pub(super) connections_refused: IntCounter,
     pub(super) rate_limited: IntCounter,
     pub(super) timeouts: IntCounter,
+    pub(super) before_open: IntCounter,
 }
 
 impl ApiMetrics {
@@ -58,6 +59,10 @@ impl ApiMetrics {
                 "adnet_api_timeouts_total",
                 "HTTP requests that took longer than the request timeout.",
             )?,
+            before_open: IntCounter::new(
+                "adnet_api_before_open_total",
+                "HTTP requests that came while the state was rebuilt after a start.",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.duration_s.clone()))?;
@@ -65,6 +70,7 @@ impl ApiMetrics {
         registry.register(Box::new(metrics.connections_refused.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.timeouts.clone()))?;
+        registry.register(Box::new(metrics.before_open.clone()))?;
         Ok(metrics)
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A signature must cover the method, the authority, the path, the query if there is one, and the
 //! digest of the body, and say when it was made, by which key, for what (`tag`) and with which nonce.
-//! It is good once: within a time window nonces are remembered, per key and within a bound, and what
-//! was made before this process began is refused, because its nonces are forgotten.
+//! It is good once: within a time window nonces are remembered, per key and within a bound. They are
+//! forgotten with the process, so what can have been used before it began is refused: whatever was made
+//! until then, or dated no further ahead than it may be.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -20,8 +21,6 @@ use crate::keys::{PublicKey, SecretKey};
 
 /// A signature is accepted this long after it was made.
 pub const WINDOW_S: i64 = 300;
-/// And this much before, by our clock.
-const AHEAD_S: i64 = 30;
 /// What a signature for this use says.
 pub const TAG: &str = "adnet-operator";
 const LABEL: &str = "operator";
@@ -42,6 +41,9 @@ pub struct Operators {
 }
 
 impl Operators {
+    /// A signature may be dated so far ahead of our clock. For as long after its start a node takes none.
+    pub const AHEAD_S: i64 = 5;
+
     /// Keys that are no curve points can sign nothing and are left out.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>, started_s: i64) -> Self {
         let keys = keys.into_iter();
@@ -109,13 +111,16 @@ impl Operators {
             return Err(refused("the signature's nonce is longer than 128 bytes"));
         }
         let expired = |message: String| Err(ApiError::new("SIGNATURE_EXPIRED", message));
-        if created < now_s.saturating_sub(WINDOW_S) || created > now_s.saturating_add(AHEAD_S) {
+        if created < now_s.saturating_sub(WINDOW_S) || created > now_s.saturating_add(Self::AHEAD_S)
+        {
             return expired(format!(
-                "the signature was made at {created}, it is {now_s} now: at most {WINDOW_S} s may be between"
+                "the signature was made at {created}, it is {now_s} now: it is good for {WINDOW_S} s"
             ));
         }
-        if created <= self.started_s {
-            return expired("the signature was made before this node started: sign again".into());
+        if created <= self.started_s.saturating_add(Self::AHEAD_S) {
+            let message =
+                "the signature may have been used before this node started: sign again in a moment";
+            return expired(message.into());
         }
         if signed
             .number("expires")
@@ -256,13 +261,37 @@ mod tests {
         // While it is not too old its nonce is remembered, and then it is too old.
         assert_eq!(judge(&first, NOW_S + WINDOW_S), "SIGNATURE_REPLAYED");
         assert_eq!(judge(&first, NOW_S + WINDOW_S + 1), "SIGNATURE_EXPIRED");
-        let future = signed(1, NOW_S + AHEAD_S + 1, "c");
+        let future = signed(1, NOW_S + Operators::AHEAD_S + 1, "c");
         assert_eq!(judge(&future, NOW_S), "SIGNATURE_EXPIRED");
         let before_the_start = signed(1, operators.started_s, "d");
         assert_eq!(
             judge(&before_the_start, operators.started_s + 1),
             "SIGNATURE_EXPIRED"
         );
+    }
+
+    #[test]
+    fn no_request_passes_again_in_the_nodes_next_life() {
+        let ahead = |made_s: i64| signed(1, made_s, "once");
+        for early_s in 0..=Operators::AHEAD_S {
+            let parts = ahead(NOW_S + early_s);
+            assert_eq!(code(operators().authorize(&parts, BODY, NOW_S)), "OK");
+            let public = key(1).ed25519_public().expect("ed25519");
+            for started_s in NOW_S..NOW_S + 3 {
+                let restarted = Operators::new([public], started_s);
+                for now_s in started_s..started_s + WINDOW_S + Operators::AHEAD_S {
+                    let verdict = code(restarted.authorize(&parts, BODY, now_s));
+                    assert_eq!(
+                        verdict, "SIGNATURE_EXPIRED",
+                        "{early_s} {started_s} {now_s}"
+                    );
+                }
+                // It does take what is made a little later.
+                let later_s = started_s + Operators::AHEAD_S + 1;
+                let verdict = restarted.authorize(&ahead(later_s), BODY, later_s);
+                assert_eq!(code(verdict), "OK");
+            }
+        }
     }
 
     #[test]

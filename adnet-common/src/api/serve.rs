@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::clients::{Connections, Place};
 use super::connection::Connected;
+use super::front::{Front, Later};
 use super::guard::Guard;
 use super::limits::ApiLimits;
 use super::metrics::ApiMetrics;
@@ -31,23 +32,24 @@ const BUFFER_MIN_BYTES: usize = 8192;
 const ACCEPT_RETRY_MIN: Duration = Duration::from_millis(10);
 const ACCEPT_RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener`, which listens already, until `shutdown` becomes true or its
-/// sender is gone. Then accepts nothing more, lets every request that has begun finish within the
-/// request timeout, and returns.
+/// Serves `opening` on `listener`, which listens already, and from the moment when `later` is opened what
+/// that has. Ends when `shutdown` becomes true or its sender is gone: then accepts nothing more, lets
+/// every request that has begun finish within the request timeout, and returns.
 ///
 /// # Errors
 /// Only if the listener cannot be handed to the runtime. Errors of accepting, such as EMFILE, are
 /// logged and tried again: the listening socket is inherited, so giving up would lose the API.
 pub async fn serve(
     listener: std::net::TcpListener,
-    router: Router,
+    (opening, later): (Router, Later),
     limits: ApiLimits,
     metrics: ApiMetrics,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let guard = Guard::new(router, &limits, metrics.clone());
+    let front = Front::new(opening, later);
+    let guard = Guard::new(front, &limits, metrics.clone());
     let http = http_builder(&limits);
     let connections = Connections::new(limits.max_connections);
     let mut tasks = JoinSet::new();
@@ -158,7 +160,14 @@ impl Connection {
         let guard = self.guard;
         let open = self.metrics.connections.clone();
         let rate = guard.rate();
-        let connected = Connected::new(self.peer, self.place, open, rate, self.shutdown.clone());
+        let connected = Connected::new(
+            self.peer,
+            guard.timeout(),
+            self.place,
+            open,
+            rate,
+            self.shutdown.clone(),
+        );
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (guard, connected) = (guard.clone(), connected.clone());
             async move { Ok::<_, std::convert::Infallible>(guard.answer(connected, request).await) }

@@ -1,8 +1,8 @@
 //! WebSockets: what a connection that stays open may cost, and how it ends.
 //!
 //! A message is as long as a request body at most. Who sends faster than its rate is read later, who
-//! takes nothing is cut off by the connection's own guard, and who answers no ping is gone. Every other
-//! end has a code and a reason that the client is told.
+//! takes nothing, or too little at a time, is cut off by the connection's own guard, and who answers no
+//! ping is gone. Every other end has a code and a reason that the client is told.
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const BUFFER_BYTES: usize = 4096;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A client of which nothing was heard for so long is gone: it has missed two pings.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
+/// A piece of news stays in memory while a client takes what it is told of it: so long at most, in
+/// timeouts of a request.
+const NEWS_TIMEOUTS: u32 = 3;
 /// For the client to take the reason and to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -193,15 +196,45 @@ impl Socket {
         sent.map_err(|_| Gone)
     }
 
+    /// Sends all messages about one piece of news, which is kept until the last of them is taken.
+    ///
+    /// # Errors
+    /// If the client is gone or takes nothing, or has not taken all in time.
+    pub async fn tell(&mut self, messages: impl Iterator<Item = String>) -> Result<(), Untold> {
+        let time = self.connected.patience * NEWS_TIMEOUTS;
+        let all = async {
+            for message in messages {
+                self.say(message).await?;
+            }
+            Ok(())
+        };
+        timeout(time, all).await.unwrap_or_else(|_| {
+            let time_ms = time.as_millis();
+            let reason = format!("too slow: the news of a block was not taken within {time_ms} ms");
+            Err(Untold::Late(Close::new(Close::POLICY, reason)))
+        })
+    }
+
     /// Tells the client why this is the end.
     pub async fn close(mut self, close: Close) {
+        let is_too_large = close.code == Close::TOO_LARGE;
         let frame = CloseFrame {
             code: close.code,
             reason: close.reason.into(),
         };
         let goodbye = async {
-            let sent = self.stream.send(Message::Close(Some(frame))).await;
-            while sent.is_ok() && matches!(self.stream.recv().await, Some(Ok(_))) {}
+            if self.stream.send(Message::Close(Some(frame))).await.is_err() {
+                return;
+            }
+            loop {
+                match self.stream.recv().await {
+                    Some(Ok(_)) => {}
+                    // It may still be sending what nobody reads any more. An end of the connection now
+                    // would be a reset, and might overtake the reason.
+                    _ if is_too_large => std::future::pending().await,
+                    Some(Err(_)) | None => return,
+                }
+            }
         };
         // Who does not take it in time has seen the end of the connection instead.
         let _ = timeout(GOODBYE, goodbye).await;
@@ -211,6 +244,20 @@ impl Socket {
 /// The client is not there any more.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Gone;
+
+/// A piece of news was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untold {
+    Gone,
+    /// The client is to be told this, if it can still hear it.
+    Late(Close),
+}
+
+impl From<Gone> for Untold {
+    fn from(_: Gone) -> Self {
+        Untold::Gone
+    }
+}
 
 fn stopping() -> Close {
     Close::new(Close::STOPPING, "the node stops")

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
+mod opening;
 mod sockets;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,6 +62,7 @@ fn routes() -> ApiRoutes<()> {
         .get("/broken", broken)
         .get("/large", large)
         .get("/echo", sockets::echo)
+        .get("/news", sockets::news)
         .openapi(r#"{"paths":{"/add":{"post":{}},"/square/{n}":{"get":{}}}}"#)
 }
 
@@ -83,20 +86,29 @@ struct Server {
 }
 
 fn start(limits: ApiLimits) -> Server {
+    let (server, later) = start_closed(limits, Router::new());
+    later.open(routes().into_router(()));
+    server
+}
+
+/// A server that has only these routes until the other ones are opened.
+fn start_closed(limits: ApiLimits, opening: Router) -> (Server, Later) {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = watch::channel(false);
     let registry = Registry::new();
     let metrics = ApiMetrics::new(&registry).expect("fresh registry");
-    let router = routes().into_router(());
-    let done = tokio::spawn(serve(listener, router, limits, metrics.clone(), stopped));
-    Server {
+    let later = Later::new(&limits, metrics.clone());
+    let routed = (later.clone().after(opening), later.clone());
+    let done = tokio::spawn(serve(listener, routed, limits, metrics.clone(), stopped));
+    let server = Server {
         address,
         stop,
         done,
         metrics,
         registry,
-    }
+    };
+    (server, later)
 }
 
 impl Server {
@@ -196,6 +208,29 @@ async fn bodies_are_bounded_announced_or_not() {
         long.len()
     );
     expect(&server.raw(&chunked).await, 413, code);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_of_a_body_before_it_listens_hears_that_it_is_too_long() {
+    let server = start(ApiLimits {
+        max_body_bytes: 1 << 20,
+        request_timeout_ms: 20_000,
+        ..limits()
+    });
+    let code = r#""code":"PAYLOAD_TOO_LARGE""#;
+    let long = " ".repeat(4 << 20);
+    expect(
+        &server.post("/add", "application/json", &long).await,
+        413,
+        code,
+    );
+    // Nobody waits for a body that is far too long, or that the client has not begun to send.
+    let announced = |bytes: usize, more: &str| {
+        format!("POST /add HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n{more}\r\n")
+    };
+    expect(&server.raw(&announced(10 << 20, "")).await, 413, code);
+    let waits = announced(2 << 20, "Expect: 100-continue\r\n");
+    expect(&server.raw(&waits).await, 413, code);
 }
 
 #[tokio::test]

@@ -95,7 +95,8 @@ impl Genesis {
                 max_lag_ms: 15_000,
                 max_block_bytes: 4 * 1024 * 1024,
                 chain_id: DEV_DELTA_CHAIN_ID,
-                block_gas_limit: 650_000_000,
+                // The costliest code of a block takes less than the time until the next one.
+                block_gas_limit: 100_000_000,
                 tx_gas_limit: 30_000_000,
                 base_fee_initial_wei: 1_000_000_000,
                 base_fee_change_denominator: 32,

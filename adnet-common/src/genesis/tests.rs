@@ -61,7 +61,7 @@ fn the_hash_is_frozen() {
     // only other development parameters: then the new value is right.)
     assert_eq!(
         dev().hash().to_string(),
-        "12fd39e3dceca4aceab67246ccb70fc1ee60e37d2ee22e2de75ad5de014b4007"
+        "f777653912177713f7841b833a38d6995697b8eeb1a26fa2ab4e4ec79dd21f34"
     );
 }
 
@@ -245,11 +245,23 @@ fn each_rule_names_its_field() {
     );
     assert_eq!(fields_after(|g| g.delta.chain_id = 0), ["delta.chain_id"]);
     assert_eq!(
-        fields_after(|g| g.delta.block_gas_limit = u64::MAX),
+        fields_after(|g| g.delta.block_gas_limit = 1_600_000_001),
         ["delta.block_gas_limit"]
     );
+    assert!(fields_after(|g| g.delta.block_gas_limit = 1_600_000_000).is_empty());
+    let tx_gas_limit = |gas| {
+        fields_after(|g| {
+            g.delta.block_gas_limit = 1_600_000_000;
+            g.delta.tx_gas_limit = gas;
+        })
+    };
+    assert_eq!(tx_gas_limit(300_000_001), ["delta.tx_gas_limit"]);
+    assert!(tx_gas_limit(300_000_000).is_empty());
     assert_eq!(
-        fields_after(|g| g.delta.tx_gas_limit = g.delta.block_gas_limit + 1),
+        fields_after(|g| {
+            g.delta.block_gas_limit = 200_000_000;
+            g.delta.tx_gas_limit = 200_000_001;
+        }),
         ["delta.tx_gas_limit"]
     );
     assert_eq!(

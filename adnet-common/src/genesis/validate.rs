@@ -14,6 +14,11 @@ use super::{DX_SUPPLY_UNITS, DeltaGenesisAccount, GENESIS_VERSION, Genesis, Gene
 /// consensus engine is measured with, with room to grow.
 const GOVERNORS_MAX: usize = 100;
 const ACCOUNTS_MAX: usize = 200_000;
+/// A commit is one message of at most 256 MiB to the database, and gas is what bounds it: a byte of a log
+/// costs 8, and nothing that is stored costs less.
+const BLOCK_GAS_MAX: u64 = 1_600_000_000;
+/// A receipt is read back with at most 2^20 logs, and a log costs 375.
+const TX_GAS_MAX: u64 = 300_000_000;
 
 /// One thing that is wrong, with the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,23 @@ impl Problems {
             self.add(
                 field,
                 format!("{value} is not within {} to {}", range.start(), range.end()),
+            );
+        }
+    }
+
+    /// The same for a range whose reason nobody could guess.
+    fn range_because(
+        &mut self,
+        field: &str,
+        value: u64,
+        range: std::ops::RangeInclusive<u64>,
+        why: &str,
+    ) {
+        if !range.contains(&value) {
+            let (start, end) = range.into_inner();
+            self.add(
+                field,
+                format!("{value} is not within {start} to {end}: {why}"),
             );
         }
     }
@@ -281,15 +303,17 @@ fn delta(genesis: &Genesis, problems: &mut Problems) {
     );
     // EIP-2294 bounds chain ids so that wallets can compute with them.
     problems.range("delta.chain_id", delta.chain_id, 1..=(u64::MAX >> 1) - 36);
-    problems.range(
+    problems.range_because(
         "delta.block_gas_limit",
         delta.block_gas_limit,
-        1_000_000..=10_000_000_000,
+        1_000_000..=BLOCK_GAS_MAX,
+        "a block of logs that uses more gas would be too large to be stored",
     );
-    problems.range(
+    problems.range_because(
         "delta.tx_gas_limit",
         delta.tx_gas_limit,
-        21_000..=delta.block_gas_limit.max(21_000),
+        21_000..=delta.block_gas_limit.clamp(21_000, TX_GAS_MAX),
+        "a block has no more, or the receipt of a transaction that uses more gas may have too many logs to be read back",
     );
     problems.range(
         "delta.base_fee_change_denominator",

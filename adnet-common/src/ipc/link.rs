@@ -9,9 +9,9 @@ use adnet_shm::{Consumer, LoanError, Producer, RingError, WaitOutcome};
 use rkyv::util::AlignedVec;
 use std::time::{Duration, Instant};
 
-/// A message is at most this long, in one piece or in fragments (a block of 8 MiB, with the writes
-/// that it leads to).
-pub const MAX_MESSAGE_BYTES: usize = 128 << 20;
+/// A message is at most this long, in one piece or in fragments (a block with the writes that it leads
+/// to, of which a genesis may allow 1.6·10⁹ gas).
+pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
 const FRAGMENT: u16 = 1;
 const FIRST: u16 = 2;

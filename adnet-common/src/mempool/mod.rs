@@ -40,6 +40,14 @@ pub struct MempoolLimits {
 /// One in so many places may be taken by a queued transaction.
 const QUEUED_PART: usize = 4;
 
+/// What a client hears of a transaction that waits now.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    pub id: Hash,
+    /// Whether it did not wait before.
+    pub is_new: bool,
+}
+
 /// What became of an accepted transaction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {

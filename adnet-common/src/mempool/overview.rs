@@ -36,11 +36,16 @@ impl<T> Mempool<T> {
             };
             senders.map(|(_, queue)| queue)
         };
+        let (ready_total, held_back_total) = (self.pending_len(), self.queued_len());
+        // Most queues hold nothing back, and the search ends with the last that does.
+        let holding_back = queues().filter(|queue| queue.ready_len() < queue.len());
+        let ready = queues().flat_map(|queue| queue.ready()).take(ready_total);
+        let held_back = holding_back.flat_map(|queue| queue.waiting());
         Overview {
-            ready_total: self.pending_len(),
-            held_back_total: self.queued_len(),
-            ready: first(shown, queues().flat_map(|queue| queue.ready())),
-            held_back: first(shown, queues().flat_map(|queue| queue.waiting())),
+            ready_total,
+            held_back_total,
+            ready: first(shown, ready),
+            held_back: first(shown, held_back.take(held_back_total)),
         }
     }
 }

@@ -102,11 +102,9 @@ impl<T> Queue<T> {
 
     /// The others.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<VerifiedTx<T>>> {
-        let ready = self.account_nonce..self.ready_end;
-        let waiting = self.txs.iter();
-        waiting
-            .filter(move |(nonce, _)| !ready.contains(nonce))
-            .map(|(_, entry)| &entry.tx)
+        let before = self.txs.range(..self.account_nonce);
+        let waiting = before.chain(self.txs.range(self.ready_end..));
+        waiting.map(|(_, entry)| &entry.tx)
     }
 
     pub fn ready_len(&self) -> usize {

@@ -49,12 +49,8 @@ impl<A: Application> Node<A> {
         let genesis_hash = genesis.hash();
         let validators = genesis.validator_set();
         let validators = validators.map_err(|e| NodeFault::Genesis(e.to_string()))?;
-        let tip = match ledger::tip_height(host, A::CHAIN)? {
-            Some(height) => {
-                // The last run may have ended before it synced what it had fetched.
-                host.sync()?;
-                stored_block::<A>(host, height)?
-            }
+        let tip = match stored_tip::<A>(host)? {
+            Some(tip) => tip,
             None => write_genesis::<A>(&genesis, genesis_hash, validators, host)?,
         };
         let header = tip.header;
@@ -141,10 +137,16 @@ impl<A: Application> Node<A> {
     }
 }
 
-fn stored_block<A: Application>(host: &dyn Host, height: u64) -> Result<Block, NodeFault> {
+/// The last committed block, if there is one: durable from then on, so it may be shown.
+pub fn stored_tip<A: Application>(host: &mut dyn Host) -> Result<Option<Block>, NodeFault> {
+    let Some(height) = ledger::tip_height(host, A::CHAIN)? else {
+        return Ok(None);
+    };
+    // The last run may have ended before it synced what it had fetched.
+    host.sync()?;
     let block = ledger::block_at(host, A::CHAIN, height)?;
     let block = block.expect("the tip is written in the batch of its block");
-    Ok(block.block)
+    Ok(Some(block.block))
 }
 
 /// The first block: nobody proposed it, no certificate decided it, everybody computes it.

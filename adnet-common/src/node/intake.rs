@@ -6,8 +6,7 @@ use super::gossip::Topic;
 use super::{Host, Node, NodeFault, Output};
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::block::Block;
-use crate::hash::Hash;
-use crate::mempool::Accepted;
+use crate::mempool::{Accepted, Admitted};
 use crate::worker::{PendingTx, Request};
 use std::sync::Arc;
 
@@ -78,18 +77,18 @@ impl<A: Application> Node<A> {
         tx: Arc<VerifiedTx<A::Tx>>,
         host: &dyn Host,
         outputs: &mut Vec<Output<A>>,
-    ) -> Result<Result<Hash, TxError>, NodeFault> {
+    ) -> Result<Result<Admitted, TxError>, NodeFault> {
         self.verified.add(self.verified.key(&tx.raw), &tx);
         let accepted = self.admit(now_ms, Arc::clone(&tx), host)?;
         Ok(accepted.map(|accepted| {
-            match accepted {
-                Accepted::Known => {}
-                Accepted::New | Accepted::Replaced(_) => outputs.push(Output::Publish {
+            let is_new = accepted != Accepted::Known;
+            if is_new {
+                outputs.push(Output::Publish {
                     topic: Topic::Transaction,
                     bytes: tx.raw.clone(),
-                }),
+                });
             }
-            tx.id
+            Admitted { id: tx.id, is_new }
         }))
     }
 

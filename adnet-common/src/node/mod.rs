@@ -31,6 +31,7 @@ mod verifying;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use boot::stored_tip;
 pub use event::{Class, Exchange, Host, Input, NodeFault, Offence, Output, Peer};
 pub use evidence::EVIDENCE_MAX_AGE_BLOCKS;
 pub use gossip::{Fault, GossipId, Topic, Verdict};

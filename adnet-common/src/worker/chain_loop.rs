@@ -11,7 +11,7 @@ use super::host::ChainHost;
 use super::links::SupervisorLinks;
 use super::listen::Heard;
 use super::pulse::{BEAT_EVERY_MS, STATE_RUNNING};
-use super::verifier::Answer;
+use super::verifier::{Answer, Done, Submission};
 use crate::api::PeerReport;
 use crate::application::Application;
 use crate::hash::Hash;
@@ -55,7 +55,7 @@ pub(super) struct ChainLoop<A: Application> {
     pub heard: mpsc::Receiver<Heard>,
     pub requests: mpsc::Receiver<Request<A>>,
     /// What the verifier has done.
-    pub answered: mpsc::Receiver<Answer<A::Tx>>,
+    pub verified: mpsc::Receiver<Done<A::Tx>>,
     pub shared: Arc<Inner<A>>,
     pub heights: watch::Sender<u64>,
     pub figures: Figures,
@@ -75,7 +75,7 @@ impl<A: Application> ChainLoop<A> {
             }
             let worked = self.take_network()?
                 | self.take_sibling()?
-                | self.take_answers()?
+                | self.take_verified()?
                 | self.take_requests()?;
             self.step(Input::Tick)?;
             self.links.heartbeat.count(STATE_RUNNING);
@@ -87,14 +87,19 @@ impl<A: Application> ChainLoop<A> {
     }
 
     fn step(&mut self, input: Input<A>) -> Result<(), WorkerFault> {
+        self.just_step(input)?;
+        self.send_outputs()
+    }
+
+    /// A step whose outputs wait for those of others.
+    fn just_step(&mut self, input: Input<A>) -> Result<(), WorkerFault> {
         let Self {
             node,
             host,
             outputs,
             ..
         } = self;
-        node.step(unix_ms(), input, host, outputs)?;
-        self.send_outputs()
+        Ok(node.step(unix_ms(), input, host, outputs)?)
     }
 
     /// Takes one message of the supervisor; tells whether it asks to stop.
@@ -181,14 +186,21 @@ impl<A: Application> ChainLoop<A> {
         Ok(worked)
     }
 
-    /// What was verified: verdicts, and blocks that can be judged now.
-    fn take_answers(&mut self) -> Result<bool, WorkerFault> {
+    /// What was verified: verdicts, blocks that can be judged now, and transactions of clients.
+    fn take_verified(&mut self) -> Result<bool, WorkerFault> {
         let mut worked = false;
         for _ in 0..TURN {
-            let Ok(Answer { job, checked }) = self.answered.try_recv() else {
-                break; // none is done
+            let Ok(done) = self.verified.try_recv() else {
+                break; // nothing is
             };
-            self.step(Input::Verified { job, checked })?;
+            for Answer { job, checked } in done.answers {
+                self.step(Input::Verified { job, checked })?;
+            }
+            for Submission { tx, client } in done.submissions {
+                let reply = client.reply;
+                self.just_step(Input::Request(Request::Submit { tx, reply }))?;
+            }
+            self.send_outputs()?;
             self.links.heartbeat.count(STATE_RUNNING);
             worked = true;
         }

@@ -1,14 +1,14 @@
 //! What the HTTP API of a chain may do: read the committed state, submit, ask the other chain.
 //!
 //! A handle is cheap to clone and usable from any thread. It never blocks the chain's thread:
-//! verification happens on the verifier's thread, together with what else waits for it, admission
-//! through a bounded queue.
+//! a transaction is verified on the verifier's thread, together with what else waits there, and goes
+//! from it to the chain's; questions come by a bounded queue.
 
-use super::verifier::{Chain, Verifier, VerifierFigures, overloaded};
+use super::verifier::{Chain, Done, Verifier, VerifierFigures};
 use crate::api::PeerReport;
 use crate::application::{Application, TxError, VerifiedTx};
 use crate::hash::Hash;
-use crate::mempool::{MempoolLimits, News, Overview, Shown};
+use crate::mempool::{Admitted, MempoolLimits, News, Overview, Shown};
 use crate::node::Verified;
 use crate::store::ReadStore;
 use serde::Serialize;
@@ -64,7 +64,7 @@ pub enum SiblingError {
 pub enum Request<A: Application> {
     Submit {
         tx: Arc<VerifiedTx<A::Tx>>,
-        reply: oneshot::Sender<Result<Hash, TxError>>,
+        reply: oneshot::Sender<Result<Admitted, TxError>>,
     },
     /// Transactions waiting in the mempool, at most `limit`.
     Mempool {
@@ -143,11 +143,18 @@ impl<A: Application> ChainHandle<A> {
     ) -> (Self, std::sync::mpsc::Receiver<Request<A>>) {
         let (requests, receiver) = std::sync::mpsc::sync_channel(64);
         let (_, heights) = watch::channel(snapshot.status.height);
-        // Nobody hands jobs out here, so nobody waits for answers.
+        let (done, submitted) = std::sync::mpsc::channel::<Done<A::Tx>>();
         let chain = Chain {
-            answers: std::sync::mpsc::channel().0,
+            done,
             wake: Box::new(|| {}),
         };
+        let taken_in = requests.clone();
+        std::thread::spawn(move || {
+            for submission in submitted.into_iter().flat_map(|done| done.submissions) {
+                let (tx, reply) = (submission.tx, submission.client.reply);
+                let _ = taken_in.send(Request::Submit { tx, reply }); // the test may be over
+            }
+        });
         let nothing = MempoolLimits {
             max_txs: 0,
             max_bytes: 0,
@@ -177,14 +184,11 @@ impl<A: Application> ChainHandle<A> {
     /// Verifies a signed transaction and puts it into the mempool. Answers with its id.
     ///
     /// Idempotent: a transaction that waits already is accepted again.
-    pub async fn submit(&self, raw: Vec<u8>) -> Result<Hash, TxError> {
-        let verified = self.inner.verifier.verify(raw).await;
-        let tx = verified.ok_or_else(overloaded)??;
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Submit { tx, reply })
-            .map_err(|()| overloaded())?;
-        let lost = |_| TxError::new("UNAVAILABLE", "the chain stopped before it answered");
-        answer.await.map_err(lost)?
+    ///
+    /// # Errors
+    /// `OVERLOADED` if too many are on their way, and whatever the chain has against it.
+    pub async fn submit(&self, raw: Vec<u8>) -> Result<Admitted, TxError> {
+        self.inner.verifier.submit(raw).await
     }
 
     /// Up to `limit` waiting transactions, best fee first.

@@ -8,6 +8,7 @@ mod host;
 mod launch;
 mod links;
 mod listen;
+mod opening;
 mod pulse;
 mod run;
 mod verifier;
@@ -18,5 +19,6 @@ pub use handle::{
 };
 pub use launch::{LAUNCH_VARIABLE, Launch, RingEnd, WorkerRings};
 pub use links::{JoinError, Links, MappedLinks};
+pub use opening::Opening;
 pub use pulse::{STATE_RUNNING, STATE_STARTING, STATE_STOPPING, STATE_WAITING};
 pub use run::{WorkerError, WorkerSetup, run_worker};

@@ -1,4 +1,4 @@
-//! A worker from its launch to its end: opens the chain, serves the API, runs the chain loop.
+//! A worker from its launch to its end: serves the API, opens the chain, runs the chain loop.
 
 use super::chain_loop::{ChainLoop, WorkerFault, tip_words};
 use super::clock::unix_ms;
@@ -7,13 +7,15 @@ use super::handle::{ChainHandle, Inner};
 use super::host::ChainHost;
 use super::links::Links;
 use super::listen::{HANDED_ON_MAX, Listener};
+use super::opening::Opening;
 use super::pulse::{STATE_STARTING, STATE_STOPPING};
 use super::verifier::{Chain, Verifier};
-use crate::api::{self, ApiLimits, ApiMetrics};
+use crate::api::{self, ApiLimits, ApiMetrics, Later};
 use crate::application::Application;
 use crate::ipc::LinkError;
 use crate::messages::ReadyMsg;
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, stored_tip};
+use crate::store::ReadStore;
 use axum::Router;
 use prometheus::Registry;
 use std::net::TcpListener;
@@ -57,9 +59,12 @@ pub enum WorkerError {
 
 /// Runs one chain until the supervisor asks to stop. Everything was attached before, and the
 /// sandbox entered: from here on no file and no socket is opened.
+///
+/// The API serves `opening` while the state is rebuilt, and `router` from then on.
 pub fn run_worker<A: Application>(
     links: Links,
     setup: WorkerSetup,
+    opening: impl FnOnce(Opening<A>) -> Router,
     router: impl FnOnce(ChainHandle<A>) -> Router,
 ) -> Result<(), WorkerError> {
     let Links {
@@ -74,8 +79,33 @@ pub fn run_worker<A: Application>(
     let (to_sibling, from_sibling) = attest.unzip();
     let mut host = ChainHost::new(data, to_sibling, figures.sibling_dropped.clone());
     let rules = A::rules(&setup.config.genesis);
-    let node = Node::<A>::open(setup.config, unix_ms(), &mut host)?;
+    let reader: Arc<dyn ReadStore + Send + Sync> = query;
     let api_metrics = ApiMetrics::new(&registry)?;
+    let later = Later::new(&setup.limits, api_metrics.clone());
+    let opening = opening(Opening {
+        rules: rules.clone(),
+        tip: stored_tip::<A>(&mut host)?.map(|block| block.header),
+        reader: Arc::clone(&reader),
+        later: later.clone(),
+    });
+    let (stop, stopping) = watch::channel(false);
+    let server = {
+        let (listener, limits) = (setup.listener, setup.limits);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(API_THREADS)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("api")
+            .enable_all()
+            .build()
+            .map_err(WorkerError::Api)?;
+        let routes = (opening, later.clone());
+        let serve = api::serve(listener, routes, limits, api_metrics, stopping);
+        thread::Builder::new()
+            .name("api-main".into())
+            .spawn(move || runtime.block_on(serve))
+            .map_err(WorkerError::Api)?
+    };
+    let node = Node::<A>::open(setup.config, unix_ms(), &mut host)?;
     let (sender, requests) = mpsc::sync_channel(REQUEST_QUEUE);
     let (heights, heights_seen) = watch::channel(node.tip().height);
     let doorbell = links
@@ -98,13 +128,13 @@ pub fn run_worker<A: Application>(
             .spawn(move || listener.run())
             .map_err(WorkerError::Thread)?;
     }
-    // Bounded by the jobs that the node hands out.
-    let (answers, answered) = mpsc::channel();
+    // Bounded by the jobs that the node hands out, and by the room for clients.
+    let (done, verified) = mpsc::channel();
     let verifier = Verifier::start(
         rules.clone(),
         Arc::clone(node.verified()),
         Chain {
-            answers,
+            done,
             wake: waker(doorbell).map_err(WorkerError::Thread)?,
         },
         figures.verifier.clone(),
@@ -115,30 +145,14 @@ pub fn run_worker<A: Application>(
         requests: sender,
         wake,
         snapshot: RwLock::new(node.snapshot()),
-        reader: query as _,
+        reader,
         heights: heights_seen,
         peers: RwLock::default(),
     });
     let handle = ChainHandle {
         inner: Arc::clone(&shared),
     };
-    let (stop, stopping) = watch::channel(false);
-    let server = {
-        let router = router(handle);
-        let (listener, limits) = (setup.listener, setup.limits);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(API_THREADS)
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .thread_name("api")
-            .enable_all()
-            .build()
-            .map_err(WorkerError::Api)?;
-        let serve = api::serve(listener, router, limits, api_metrics, stopping);
-        thread::Builder::new()
-            .name("api-main".into())
-            .spawn(move || runtime.block_on(serve))
-            .map_err(WorkerError::Api)?
-    };
+    later.open(router(handle));
     let tip = node.tip();
     let at = tip_words(tip.height, &node.status().block_hash);
     let ready = ReadyMsg {
@@ -167,7 +181,7 @@ pub fn run_worker<A: Application>(
         links,
         heard,
         requests,
-        answered,
+        verified,
         shared,
         heights,
         figures,

@@ -9,6 +9,7 @@ mod accounts;
 mod attestations;
 mod blocks;
 mod chain;
+mod opening;
 mod stream;
 mod transactions;
 
@@ -30,12 +31,12 @@ use crate::rpc::{self, Feed, Rpc, dispatch, socket};
 /// The OpenAPI document, as it is served.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
+pub use opening::{OPENING_HEADER, router as opening_router};
+
 /// What every handler gets.
 #[derive(Clone)]
 struct Api {
     chain: ChainHandle<DeltaApp>,
-    /// For verifying signatures.
-    signatures: Slots,
     methods: dispatch::Methods,
     feed: Feed,
     subscriptions_max: u64,
@@ -84,13 +85,11 @@ impl ReadError {
 
 /// The whole API of the chain behind `chain`.
 pub fn router(chain: ChainHandle<DeltaApp>, bounds: &DeltaApiConfig, limits: &ApiLimits) -> Router {
-    let (calls, signatures) = (Slots::for_this_machine(), Slots::for_this_machine());
-    let rpc = Rpc::new(chain.clone(), calls, signatures.clone(), bounds);
+    let rpc = Rpc::new(chain.clone(), Slots::for_this_machine(), bounds);
     let methods = Arc::new(rpc::module(rpc));
     routes().into_router(Api {
         feed: Feed::new(chain.clone()),
         chain,
-        signatures,
         methods,
         subscriptions_max: bounds.subscriptions_max,
         message_bytes_max: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),

@@ -3,16 +3,14 @@
 //! A client names its channels in the query and then only listens. Each message is
 //! `{"channel":…,"data":…}`; the data of a block is that of `GET /v1/blocks/{block}`.
 
-use adnet_common::api::{ApiError, ApiQuery, ApiResult, ApiSocket, Close, Gone, Heard, Socket};
+use adnet_common::api::{ApiError, ApiQuery, ApiResult, ApiSocket, Heard, Socket, Untold};
 use adnet_common::hash::Hash;
 use alloy_primitives::Address;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::{Api, blocks};
-use crate::rpc::NewBlock;
+use crate::rpc::{NewBlock, NewPending, Reader};
 
 /// Clients have nothing to say here.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -61,8 +59,18 @@ pub(super) async fn open(
     socket: ApiSocket,
 ) -> ApiResult {
     let channels = Channels::parse(&query.channels)?;
+    // Before the answer, so that nothing is missed after it.
+    let new_blocks = match channels.blocks || channels.transactions {
+        true => api.feed.blocks(),
+        false => Reader::default(),
+    };
+    let mut pending = Reader::default();
+    if channels.pending {
+        let busy = || ApiError::new("OVERLOADED", "the node is busy: connect again in a moment");
+        pending = api.feed.pending().await.ok_or_else(busy)?;
+    }
     Ok(socket.open(MESSAGE_BYTES_MAX, move |socket| {
-        serve(api, channels, socket)
+        serve(channels, new_blocks, pending, socket)
     }))
 }
 
@@ -125,69 +133,57 @@ fn message<T: Serialize>(channel: &'static str, data: T) -> String {
     serde_json::to_string(&told).expect("plain fields serialize")
 }
 
-async fn next<T: Clone>(feed: &mut Option<broadcast::Receiver<T>>) -> Result<T, RecvError> {
-    match feed {
-        Some(feed) => feed.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn serve(api: Api, channels: Channels, mut socket: Socket) {
-    let wants_blocks = channels.blocks || channels.transactions;
-    let mut new_blocks = wants_blocks.then(|| api.feed.blocks());
-    let mut pending = channels.pending.then(|| api.feed.pending());
-    let end = loop {
+async fn serve(
+    channels: Channels,
+    mut new_blocks: Reader<NewBlock>,
+    mut pending: Reader<NewPending>,
+    mut socket: Socket,
+) {
+    let close = loop {
         let told = tokio::select! {
             heard = socket.hear() => match heard {
                 Heard::Text(_) => Ok(()),
-                Heard::End(close) => break Some(close),
-                Heard::Gone => break None,
+                Heard::End(close) => break close,
+                Heard::Gone => return,
             },
-            block = next(&mut new_blocks) => match block {
-                Ok(block) => tell_block(&mut socket, channels, &block).await,
-                Err(error) => break Some(behind(error)),
+            block = new_blocks.next() => match block {
+                Ok(block) => socket.tell(of_block(channels, &block)).await,
+                Err(close) => break close,
             },
-            arrived = next(&mut pending) => match arrived {
+            arrived = pending.next() => match arrived {
                 Ok(arrived) => {
                     let hashes = &arrived.ids;
-                    socket.say(message("pending", PendingBody { hashes })).await
+                    let text = message("pending", PendingBody { hashes });
+                    socket.tell(std::iter::once(text)).await
                 }
-                Err(error) => break Some(behind(error)),
+                Err(close) => break close,
             },
         };
-        if told.is_err() {
-            break None;
+        match told {
+            Ok(()) => {}
+            Err(Untold::Late(close)) => break close,
+            Err(Untold::Gone) => return,
         }
     };
-    if let Some(close) = end {
-        socket.close(close).await;
-    }
+    socket.close(close).await;
 }
 
-async fn tell_block(socket: &mut Socket, channels: Channels, block: &NewBlock) -> Result<(), Gone> {
-    if channels.blocks {
+/// What the channels say of a block.
+fn of_block(channels: Channels, block: &NewBlock) -> impl Iterator<Item = String> {
+    let head = channels.blocks.then(|| {
         let text = block.block_message.get_or_init(|| {
             let body = blocks::body_of(&block.committed, Some(&block.figures), true);
             message("blocks", body)
         });
-        socket.say(text.clone()).await?;
-    }
-    if channels.transactions && !block.receipts.is_empty() {
+        text.clone()
+    });
+    let has_transactions = channels.transactions && !block.receipts.is_empty();
+    let transactions = has_transactions.then(|| {
         let text = &block.transactions_message;
         let text = text.get_or_init(|| message("transactions", TransactionsBody::of(block)));
-        socket.say(text.clone()).await?;
-    }
-    Ok(())
-}
-
-fn behind(error: RecvError) -> Close {
-    match error {
-        RecvError::Lagged(missed) => {
-            let reason = format!("too slow: {missed} messages could not wait for this reader");
-            Close::new(Close::POLICY, reason)
-        }
-        RecvError::Closed => Close::new(Close::STOPPING, "the node stops"),
-    }
+        text.clone()
+    });
+    head.into_iter().chain(transactions)
 }
 
 #[cfg(test)]

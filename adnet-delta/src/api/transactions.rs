@@ -4,6 +4,7 @@ use adnet_common::api::{ApiError, ApiJson, ApiPath, ApiResult, ok};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
+use adnet_common::mempool::Admitted;
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, keccak256};
 use axum::extract::State;
@@ -148,8 +149,8 @@ pub(super) async fn send(State(api): State<Api>, ApiJson(sent): ApiJson<SendBody
     let digits = sent.raw.strip_prefix("0x").unwrap_or(&sent.raw);
     let raw = hex::decode(digits).map_err(|_| ApiError::invalid("`raw` is not hexadecimal"))?;
     let hash = Hash(keccak256(&raw).0);
-    match api.signatures.run(api.chain.submit(raw)).await? {
-        Ok(hash) => Ok(ok(SentBody {
+    match api.chain.submit(raw).await {
+        Ok(Admitted { id: hash, .. }) => Ok(ok(SentBody {
             hash,
             status: "pending",
         })),

@@ -1,12 +1,13 @@
 //! Whether the state allows a transaction into the mempool.
 
-use crate::state::WorldState;
+use crate::state::{Account, WorldState};
 use crate::transaction::{DeltaTx, max_cost_wei};
 use adnet_common::application::{Admission, TxError, VerifiedTx};
 
 pub fn check(state: &WorldState, tx: &VerifiedTx<DeltaTx>) -> Result<Admission, TxError> {
     let env = &tx.inner.env;
-    let account = state.account(&env.caller).cloned().unwrap_or_default();
+    let absent = Account::default();
+    let account = state.account_at(&tx.inner.path).unwrap_or(&absent);
     if env.nonce < account.nonce {
         let (next, have) = (account.nonce, env.nonce);
         let message = format!("nonce too low: next nonce {next}, tx nonce {have}");

@@ -8,6 +8,7 @@ mod dx;
 mod fees;
 mod past;
 mod random;
+mod sequences;
 mod validators;
 
 use super::*;
@@ -20,7 +21,9 @@ use adnet_common::genesis::dev_delta_secret;
 use adnet_common::keys::{KeyKind, PublicKey, SecretKey};
 use adnet_common::memory_store::MemoryStore;
 use adnet_common::store::Family;
+use adnet_common::worker::{ChainHandle, ChainStatus, Request, Snapshot};
 use alloy_primitives::{Address, Bytes, U256};
+use std::sync::mpsc::Receiver;
 
 pub(crate) fn dev_genesis() -> Genesis {
     let validator = SecretKey::from_bytes(KeyKind::Validator, &[7; 32]).expect("any seed");
@@ -76,6 +79,18 @@ impl Chain {
         };
         chain.assert_invariants();
         chain
+    }
+
+    /// What the API has of this chain, and what it asks.
+    pub fn handle(&self) -> (ChainHandle<DeltaApp>, Receiver<Request<DeltaApp>>) {
+        let status = ChainStatus {
+            height: self.height,
+            block_hash: self.parent,
+            ..ChainStatus::default()
+        };
+        let view = self.app.view();
+        let reader = Arc::new(self.store.clone());
+        ChainHandle::detached(view.rules, Snapshot { status, view }, reader)
     }
 
     pub fn context(&self) -> BlockContext {

@@ -13,9 +13,12 @@ use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::result::{EVMError, HaltReason, InvalidTransaction};
 use revm::context::{Block, ContextTr, Database, JournalTr, Transaction};
 use revm::handler::pre_execution::calculate_caller_fee;
-use revm::handler::{EvmTr, FrameResult, Handler, pre_execution};
+use revm::handler::{EvmTr, FrameResult, Handler, pre_execution, validation};
+use revm::inspector::InspectorHandler;
 use revm::interpreter::InitialAndFloorGas;
+use revm::interpreter::interpreter::EthInterpreter;
 use std::marker::PhantomData;
+use std::mem;
 
 /// Who sends what is executed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,19 @@ impl<'a> Handler for FeePoolHandler<'a> {
     type Error = EVMError<<LoadedState<'a> as Database>::Error, InvalidTransaction>;
     type HaltReason = HaltReason;
 
+    /// A simulated call without a price pays none, whatever the block's base fee, which code reads all
+    /// the same.
+    fn validate_env(&self, evm: &mut Self::Evm) -> Result<(), Self::Error> {
+        let ctx = evm.ctx();
+        if self.sender == Sender::Signed || ctx.tx.gas_price > 0 {
+            return validation::validate_env(ctx);
+        }
+        let base_fee_wei = mem::take(&mut ctx.block.basefee);
+        let valid = validation::validate_env(&mut *ctx);
+        ctx.block.basefee = base_fee_wei;
+        valid
+    }
+
     fn validate_against_state_and_deduct_caller(
         &self,
         evm: &mut Self::Evm,
@@ -55,6 +71,10 @@ impl<'a> Handler for FeePoolHandler<'a> {
         }
         let (block, tx, cfg, journal, _, _) = evm.ctx().all_mut();
         let mut caller = journal.load_account_with_code_mut(tx.caller())?.data;
+        // The last nonce makes no contract (EIP-2681); a call does not need another one.
+        if tx.kind().is_create() && caller.nonce() == u64::MAX {
+            return Err(InvalidTransaction::NonceOverflowInTransaction.into());
+        }
         let balance = calculate_caller_fee(*caller.balance(), tx, block, cfg)?;
         caller.set_balance(balance);
         if tx.kind().is_call() {
@@ -85,6 +105,10 @@ impl<'a> Handler for FeePoolHandler<'a> {
         }
         Ok(())
     }
+}
+
+impl InspectorHandler for FeePoolHandler<'_> {
+    type IT = EthInterpreter;
 }
 
 fn give(ctx: &mut DeltaContext<'_>, to: Address, wei: U256) {

@@ -14,6 +14,7 @@ pub mod simulate;
 #[cfg(test)]
 mod suite;
 mod system;
+mod transfers;
 
 use crate::attest::FEE_POOL_ADDRESS;
 use crate::programs::native::NativeState;
@@ -28,9 +29,11 @@ use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, Evm, Journal, TxE
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{EthFrame, Handler};
+use revm::inspector::InspectorHandler;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::hardfork::SpecId;
 use system::SystemPrecompiles;
+use transfers::Transfers;
 
 pub use database::RecentHashes;
 
@@ -42,7 +45,7 @@ type DeltaContext<'a> =
 
 type DeltaEvm<'a> = Evm<
     DeltaContext<'a>,
-    (),
+    Transfers,
     EthInstructions<EthInterpreter, DeltaContext<'a>>,
     SystemPrecompiles,
     EthFrame<EthInterpreter>,
@@ -99,7 +102,8 @@ fn build<'a>(
     ctx.cfg = cfg;
     ctx.block = block;
     let instructions = EthInstructions::new_mainnet_with_spec(SPEC);
-    Evm::new(ctx, instructions, SystemPrecompiles::new(SPEC))
+    let precompiles = SystemPrecompiles::new(SPEC);
+    Evm::new_with_inspector(ctx, Transfers::default(), instructions, precompiles)
 }
 
 /// What PREVRANDAO gives in a block: it differs per block, and everybody knows it before.
@@ -111,10 +115,34 @@ pub fn prev_randao(height: u64, parent: &Hash) -> B256 {
 /// Executes one transaction, and the actions that its contracts have sent. Its changes stay in the
 /// journal; a refused one leaves none, and one that fails leaves the native state as it was.
 fn run(evm: &mut DeltaEvm<'_>, tx: TxEnv, sender: Sender) -> Result<ExecutionResult, Refusal> {
+    run_with(evm, tx, sender, |handler, evm| handler.run(evm))
+}
+
+/// The same, and what wei it moves is noted: `evm.inspector`.
+fn run_noting_transfers(
+    evm: &mut DeltaEvm<'_>,
+    tx: TxEnv,
+    sender: Sender,
+) -> Result<ExecutionResult, Refusal> {
+    run_with(evm, tx, sender, |handler, evm| handler.inspect_run(evm))
+}
+
+type Executed<'a> = Result<ExecutionResult, <FeePoolHandler<'a> as Handler>::Error>;
+
+fn run_with<'a>(
+    evm: &mut DeltaEvm<'a>,
+    mut tx: TxEnv,
+    sender: Sender,
+    run: impl FnOnce(&mut FeePoolHandler<'a>, &mut DeltaEvm<'a>) -> Executed<'a>,
+) -> Result<ExecutionResult, Refusal> {
+    if sender == Sender::Anybody {
+        // Nobody compares it with the account's, and the account may have the last one.
+        tx.nonce = 0;
+    }
     evm.ctx.set_tx(tx);
     evm.ctx.chain.begin_transaction();
     let before = evm.ctx.chain.checkpoint();
-    let result = FeePoolHandler::new(sender).run(evm);
+    let result = run(&mut FeePoolHandler::new(sender), evm);
     if !result.as_ref().is_ok_and(ExecutionResult::is_success) {
         evm.ctx.chain.roll_back(before);
     }

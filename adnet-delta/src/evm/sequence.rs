@@ -3,8 +3,9 @@
 use super::fees::Sender;
 use super::overrides::{BlockOverrides, Impossible, StateOverrides, suppose};
 use super::simulate::{Call, GAS_CAP, Outcome, environment, outcome_of};
-use super::{BlockPlace, Refusal, build, run};
+use super::{BlockPlace, Refusal, build, run, run_noting_transfers};
 use crate::app::DeltaView;
+use crate::history::logs::json_bytes;
 use adnet_common::hash::Hash;
 use alloy_primitives::{B256, Log};
 use revm::DatabaseCommit;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 pub const BLOCKS_MAX: usize = 256;
 /// Calls of one simulation.
 pub const CALLS_MAX: usize = 1_000;
+/// What the outputs and logs of one simulation may take in JSON: gas alone does not bound them, because a
+/// large memory is paid for once by each call, and each may return all of it.
+pub const RESULT_BYTES_MAX: usize = 16 << 20;
 
 /// A block to simulate.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +63,10 @@ pub enum SequenceError {
     TooManyBlocks,
     #[error("too many calls: at most {CALLS_MAX}")]
     TooManyCalls,
+    #[error(
+        "the calls return too much: their outputs and logs may take {RESULT_BYTES_MAX} bytes in an answer"
+    )]
+    TooLarge,
     #[error("block gas limit reached: a call wants {wanted}, {left} are left")]
     GasLimit { wanted: u64, left: u64 },
     #[error(transparent)]
@@ -77,21 +85,49 @@ pub struct Beginning {
     pub interval_s: u64,
     /// Whether calls are as good as transactions: nonces, and the base fee paid.
     pub strict: bool,
+    /// Whether wei that moves is shown as logs.
+    pub notes_transfers: bool,
 }
 
-/// Simulates the blocks in order.
+/// What is left of what all blocks of a simulation may take together.
+struct Left {
+    gas: u64,
+    result_bytes: usize,
+}
+
+impl Left {
+    /// Takes what a call has used and what it returns.
+    fn take(&mut self, gas: u64, outcome: &Outcome, logs: &[Log]) -> Result<(), SequenceError> {
+        self.gas = self.gas.saturating_sub(gas);
+        let left = self.result_bytes.checked_sub(result_bytes(outcome, logs));
+        self.result_bytes = left.ok_or(SequenceError::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// What a call's output and logs take in JSON. What it reverts with may be there in words too.
+fn result_bytes(outcome: &Outcome, logs: &[Log]) -> usize {
+    let output = match outcome {
+        Outcome::Success { output, .. } => 2 * output.len(),
+        Outcome::Revert { output, .. } => 3 * output.len(),
+        Outcome::Halt { reason, .. } => reason.len(),
+    };
+    output + logs.iter().map(json_bytes).sum::<usize>()
+}
+
+/// Simulates the blocks in order. Who hands them over has counted their calls: [`CALLS_MAX`].
 pub fn sequence(
     beginning: &Beginning,
     blocks: Vec<BlockCalls>,
 ) -> Result<Vec<SimulatedBlock>, SequenceError> {
-    if blocks.iter().map(|b| b.calls.len()).sum::<usize>() > CALLS_MAX {
-        return Err(SequenceError::TooManyCalls);
-    }
     let mut view = Arc::clone(&beginning.view);
     let (mut place, mut last_time_s) = (beginning.place, beginning.parent_time_s);
-    let mut gas_left = GAS_CAP;
+    let mut left = Left {
+        gas: GAS_CAP,
+        result_bytes: RESULT_BYTES_MAX,
+    };
     let mut made: Vec<SimulatedBlock> = Vec::new();
-    for asked in blocks {
+    for mut asked in blocks {
         let number = asked.block.number.unwrap_or(place.height);
         let last = place.height - 1;
         if number <= last {
@@ -101,29 +137,29 @@ pub fn sequence(
             return Err(SequenceError::TooManyBlocks);
         }
         while place.height < number {
-            let (block, next) = one(
-                beginning,
-                view,
-                place,
-                &mut last_time_s,
-                BlockCalls::default(),
-                &mut gas_left,
-            )?;
+            let mut between = BlockCalls::default();
+            between.block.inherit(made.last());
+            let (block, next) = one(beginning, view, place, &mut last_time_s, between, &mut left)?;
             (view, place) = following(beginning, next, &block);
             made.push(block);
         }
-        let (block, next) = one(
-            beginning,
-            view,
-            place,
-            &mut last_time_s,
-            asked,
-            &mut gas_left,
-        )?;
+        asked.block.inherit(made.last());
+        let (block, next) = one(beginning, view, place, &mut last_time_s, asked, &mut left)?;
         (view, place) = following(beginning, next, &block);
         made.push(block);
     }
     Ok(made)
+}
+
+impl BlockOverrides {
+    /// What a block does not say itself is as in the simulated block before it, where a client may
+    /// choose it.
+    fn inherit(&mut self, last: Option<&SimulatedBlock>) {
+        if let Some(last) = last {
+            self.gas_limit = self.gas_limit.or(last.block.gas_limit);
+            self.fee_recipient = self.fee_recipient.or(last.block.fee_recipient);
+        }
+    }
 }
 
 fn following(
@@ -151,7 +187,7 @@ fn one(
     place: BlockPlace,
     last_time_s: &mut u64,
     asked: BlockCalls,
-    gas_left: &mut u64,
+    all_left: &mut Left,
 ) -> Result<(SimulatedBlock, DeltaView), SequenceError> {
     let scheduled_s = (place.time_ms / 1000).max(last_time_s.saturating_add(1));
     let time_s = asked.block.time_s.unwrap_or(scheduled_s);
@@ -180,11 +216,12 @@ fn one(
     };
     let (mut calls, mut gas_used) = (Vec::new(), 0u64);
     for call in asked.calls {
-        let left = (gas_limit - gas_used).min(*gas_left);
+        let left = gas_limit.saturating_sub(gas_used);
         let wanted = call.gas.unwrap_or(left);
         if wanted > left {
             return Err(SequenceError::GasLimit { wanted, left });
         }
+        let wanted = wanted.min(all_left.gas);
         let nonce = match call.nonce {
             Some(nonce) => nonce,
             None => {
@@ -195,17 +232,23 @@ fn one(
             }
         };
         let tx = environment(&call, nonce, wanted, view.rules.chain_id);
+        let run = match beginning.notes_transfers {
+            true => run_noting_transfers,
+            false => run,
+        };
         let result = run(&mut evm, tx, sender);
         let changes = evm.ctx.journal_mut().finalize();
         let result = result?;
         evm.ctx.db_mut().commit(changes);
-        gas_used += result.tx_gas_used();
-        *gas_left -= result.tx_gas_used().min(*gas_left);
+        let call_gas = result.tx_gas_used();
+        gas_used += call_gas;
         let logs = match &result {
             ExecutionResult::Success { logs, .. } => logs.clone(),
             ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
         };
+        let logs = evm.inspector.among(logs);
         let outcome = outcome_of(result);
+        all_left.take(call_gas, &outcome, &logs)?;
         calls.push(SimulatedCall {
             call,
             nonce,

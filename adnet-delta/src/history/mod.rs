@@ -16,6 +16,7 @@ use adnet_common::hash::Hash;
 use adnet_common::store::{Family, ReadStore, Scan, StoreError, Write};
 use block::BlockFigures;
 use receipt::Receipt;
+use std::ops::ControlFlow;
 use tips::Tips;
 
 const FAMILY: Family = Family::DeltaTxs;
@@ -131,6 +132,19 @@ pub fn receipt_at(store: &dyn ReadStore, place: Place) -> Result<Option<Receipt>
 /// All receipts of a block, in order.
 pub fn receipts_of(store: &dyn ReadStore, height: u64) -> Result<Vec<Receipt>, HistoryError> {
     let mut receipts = Vec::new();
+    each_receipt(store, height, |receipt| {
+        receipts.push(receipt);
+        ControlFlow::Continue(())
+    })?;
+    Ok(receipts)
+}
+
+/// Reads the receipts of a block in order, until `take` has enough: those of one block may be 100 MB.
+pub fn each_receipt(
+    store: &dyn ReadStore,
+    height: u64,
+    mut take: impl FnMut(Receipt) -> ControlFlow<()>,
+) -> Result<(), HistoryError> {
     let mut scan = Scan {
         family: FAMILY,
         from: receipt_key(height, 0),
@@ -141,11 +155,14 @@ pub fn receipts_of(store: &dyn ReadStore, height: u64) -> Result<Vec<Receipt>, H
     loop {
         let page = store.scan(&scan)?;
         for (_, bytes) in page.entries {
-            receipts.push(decoded("a receipt", &bytes, Receipt::decode)?);
+            let receipt = decoded("a receipt", &bytes, Receipt::decode)?;
+            if take(receipt).is_break() {
+                return Ok(());
+            }
         }
         match page.next {
             Some(next) => scan.from = next,
-            None => return Ok(receipts),
+            None => return Ok(()),
         }
     }
 }

@@ -4,11 +4,13 @@ use super::Rpc;
 use adnet_common::api::Client;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
 use http::{Extensions, StatusCode, header};
-use jsonrpsee::types::{ErrorCode, ErrorObject, Params, Request};
+use jsonrpsee::types::{ErrorCode, ErrorObject, Id, Params};
 use jsonrpsee::{ConnectionId, MethodCallback, MethodResponse, RpcModule};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Requests of one batch, at most.
@@ -21,8 +23,8 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 /// The module behind an `Arc`, as handlers share it.
 pub type Methods = Arc<RpcModule<Rpc>>;
 
-/// Answers a body. Notifications are executed and not answered.
-pub async fn answer(module: &RpcModule<Rpc>, client: Client, body: Bytes) -> Response {
+/// Answers a body. Notifications have no answer, and nothing is done for them.
+pub async fn answer(module: &jsonrpsee::Methods, client: Client, body: Bytes) -> Response {
     let Ok(text) = std::str::from_utf8(&body) else {
         return json(failure(-32700, "parse error: the body is not UTF-8"));
     };
@@ -33,25 +35,46 @@ pub async fn answer(module: &RpcModule<Rpc>, client: Client, body: Bytes) -> Res
 }
 
 /// Answers a request or a batch; nothing to notifications.
-pub async fn answer_text(module: &RpcModule<Rpc>, client: Client, text: &str) -> Option<String> {
+pub async fn answer_text(
+    module: &jsonrpsee::Methods,
+    client: Client,
+    text: &str,
+) -> Option<String> {
     if !is_batch(text) {
-        let Ok(request) = serde_json::from_str::<Box<RawValue>>(text) else {
-            return Some(failure(-32700, "parse error"));
-        };
-        return one(module, client, request.get()).await;
+        return one(module, client, text).await;
     }
     let requests = match batch(text) {
         Ok(requests) => requests,
         Err(refusal) => return Some(refusal),
     };
     let mut answers = BatchAnswers::default();
-    for request in requests {
-        if answers.refuse_more() {
-            break;
+    let mut rest = &requests[..];
+    while !rest.is_empty() && !answers.are_full() {
+        // Transactions that follow each other are verified together.
+        let sending = rest.iter().take_while(|request| is_sending(request.get()));
+        let (now, later) = rest.split_at(sending.count().max(1));
+        let mut together = Vec::with_capacity(now.len());
+        for request in now {
+            together.push(one(module, client, request.get()));
         }
-        answers.add(one(module, client, request.get()).await);
+        for answer in join_all(together).await {
+            answers.add(answer);
+        }
+        rest = later;
+    }
+    for request in rest {
+        answers.refuse(request.get());
     }
     answers.text()
+}
+
+/// Whether the request sends a transaction.
+fn is_sending(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        method: &'a str,
+    }
+    serde_json::from_str(text).is_ok_and(|Named { method }| method == "eth_sendRawTransaction")
 }
 
 /// The answers of a batch, as long as they may be together.
@@ -62,14 +85,23 @@ pub struct BatchAnswers {
 }
 
 impl BatchAnswers {
-    /// Whether there is no room for another answer. If so, the last one says it.
-    pub fn refuse_more(&mut self) -> bool {
-        let is_full = self.bytes > BATCH_BYTES_MAX;
-        if is_full {
-            let refusal = failure(-32003, "response too large: ask for less at once");
-            self.each.push(refusal);
-        }
-        is_full
+    /// Whether there is no room for another answer.
+    pub fn are_full(&self) -> bool {
+        self.bytes > BATCH_BYTES_MAX
+    }
+
+    /// Answers a request for which there is no room: clients wait for an answer to each of theirs.
+    pub fn refuse(&mut self, text: &str) {
+        let message = "response too large: ask for less at once";
+        let refusal = match serde_json::from_str::<Asked<'_>>(text).map(|asked| asked.id()) {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(id))) => {
+                let error = ErrorObject::owned(-32003, message, None::<()>);
+                Box::<str>::from(MethodResponse::error(id, error).into_json()).into_string()
+            }
+            Ok(Err(_)) | Err(_) => failure(-32003, message),
+        };
+        self.each.push(refusal);
     }
 
     pub fn add(&mut self, answer: Option<String>) {
@@ -100,40 +132,62 @@ pub fn batch(text: &str) -> Result<Vec<Box<RawValue>>, String> {
     }
 }
 
-/// What tells a request from a notification, and both from anything else.
+/// A request, or a notification, which has no id.
 #[derive(Deserialize)]
-struct Shape {
-    #[serde(default)]
-    id: Option<serde_json::Value>,
-    #[expect(dead_code, reason = "a request has a method")]
-    method: String,
+struct Asked<'a> {
+    jsonrpc: &'a str,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+impl Asked<'_> {
+    /// The id; none of a notification.
+    fn id(&self) -> serde_json::Result<Option<Id<'static>>> {
+        let Some(id) = self.id else {
+            return Ok(None);
+        };
+        // Nearly all are numbers, and `Id` tries those last.
+        let number = serde_json::from_str(id.get()).map(Id::Number);
+        let id = number.or_else(|_| serde_json::from_str::<Id<'_>>(id.get()))?;
+        Ok(Some(id.into_owned()))
+    }
 }
 
 /// The answer to one request; none to a notification.
-pub async fn one(module: &RpcModule<Rpc>, client: Client, text: &str) -> Option<String> {
-    let Ok(shape) = serde_json::from_str::<Shape>(text) else {
-        return Some(failure(-32600, "invalid request"));
+pub async fn one(module: &jsonrpsee::Methods, client: Client, text: &str) -> Option<String> {
+    let Ok(asked) = serde_json::from_str::<Asked<'_>>(text) else {
+        return Some(match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => failure(-32600, "invalid request"),
+            Err(_) => failure(-32700, "parse error"),
+        });
     };
-    shape.id.as_ref()?;
-    let Ok(request) = serde_json::from_str::<Request<'_>>(text) else {
-        return Some(failure(-32600, "invalid request"));
-    };
-    tracing::trace!(method = %request.method, "a JSON-RPC request");
-    Some(call(module, client, request).await)
+    match asked.id() {
+        Ok(None) => None,
+        Ok(Some(id)) if asked.jsonrpc == "2.0" => {
+            tracing::trace!(method = %asked.method, "a JSON-RPC request");
+            Some(call(module, client, id, &asked).await)
+        }
+        Ok(Some(_)) | Err(_) => Some(failure(-32600, "invalid request")),
+    }
 }
 
 /// Calls a method. Whose request it is goes with it.
-async fn call(module: &RpcModule<Rpc>, client: Client, request: Request<'_>) -> String {
-    let Request {
-        id, method, params, ..
-    } = request;
-    let answer = match module.method(&method) {
+async fn call(
+    module: &jsonrpsee::Methods,
+    client: Client,
+    id: Id<'static>,
+    asked: &Asked<'_>,
+) -> String {
+    let answer = match module.method(&asked.method) {
         None => MethodResponse::error(id, ErrorObject::from(ErrorCode::MethodNotFound)),
         Some(MethodCallback::Async(method)) => {
-            let params = Params::new(params.as_ref().map(|params| params.get()));
+            let params = Params::new(asked.params.map(RawValue::get)).into_owned();
             let mut extensions = Extensions::new();
             extensions.insert(client);
-            let (id, params) = (id.into_owned(), params.into_owned());
             method(id, params, ConnectionId(0), ANSWER_BYTES_MAX, extensions).await
         }
         Some(_) => unreachable!("all methods are registered as asynchronous ones"),
@@ -162,15 +216,22 @@ mod tests {
     fn a_batch_has_no_answer_to_notifications_and_ends_where_it_is_too_long() {
         let mut answers = BatchAnswers::default();
         answers.add(None);
-        assert!(!answers.refuse_more());
+        assert!(!answers.are_full());
         assert_eq!(BatchAnswers::default().text(), None);
         answers.add(Some("1".to_owned()));
         answers.add(Some("2".to_owned()));
-        assert!(!answers.refuse_more());
+        assert!(!answers.are_full());
         answers.add(Some("3".repeat(BATCH_BYTES_MAX)));
-        assert!(answers.refuse_more());
+        assert!(answers.are_full());
+        answers.refuse(r#"{"jsonrpc":"2.0","id":7,"method":"eth_chainId"}"#);
+        answers.refuse(r#"{"jsonrpc":"2.0","method":"eth_chainId"}"#);
+        answers.refuse(r#"{"jsonrpc":"2.0","id":"a","method":"eth_chainId"}"#);
+        answers.refuse("8");
         let text = answers.text().expect("answers");
         assert!(text.starts_with("[1,2,3") && text.ends_with("}]"));
-        assert!(text.contains("response too large"));
+        assert_eq!(text.matches("response too large").count(), 3);
+        for id in [r#""id":7"#, r#""id":"a""#, r#""id":null"#] {
+            assert_eq!(text.matches(id).count(), 1, "{id}");
+        }
     }
 }

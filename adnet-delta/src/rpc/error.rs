@@ -14,6 +14,7 @@ use crate::abi::decode_reason;
 use crate::evm::Refusal;
 use crate::evm::simulate::EstimateError;
 use crate::history::HistoryError;
+use crate::state::leaves::RowError;
 use adnet_common::api::ApiError;
 use adnet_common::application::TxError;
 use adnet_common::ledger::LedgerError;
@@ -155,6 +156,15 @@ impl From<HistoryError> for RpcError {
     }
 }
 
+impl From<RowError> for RpcError {
+    fn from(error: RowError) -> Self {
+        match &error {
+            RowError::Store(StoreError::Unreachable(_)) => unreachable_store(),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
 impl From<LedgerError> for RpcError {
     fn from(error: LedgerError) -> Self {
         match &error {
@@ -181,6 +191,9 @@ impl From<Refusal> for RpcError {
                 initial_gas,
                 gas_limit,
             }) => format!("intrinsic gas too low: have {gas_limit}, want {initial_gas}"),
+            Refusal::Invalid(InvalidTransaction::NonceOverflowInTransaction) => {
+                "nonce has max value".to_owned()
+            }
             other => other.to_string(),
         };
         Self::server(message)
@@ -201,6 +214,8 @@ pub fn refusal_code(refusal: &Refusal) -> i32 {
         Refusal::Invalid(InvalidTransaction::CallerGasLimitMoreThanBlock) => -38015,
         Refusal::Invalid(InvalidTransaction::RejectCallerWithCode) => -38024,
         Refusal::Invalid(InvalidTransaction::CreateInitCodeSizeLimit) => -38025,
+        // It has no number of its own.
+        Refusal::Invalid(InvalidTransaction::NonceOverflowInTransaction) => INTERNAL,
         Refusal::Invalid(_) | Refusal::Failed(_) => SERVER,
     }
 }

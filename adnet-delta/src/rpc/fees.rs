@@ -2,7 +2,7 @@
 
 use super::chain::height_of;
 use super::objects::quantity;
-use super::{Answer, Arguments, Rpc, RpcError, method};
+use super::{Answer, Arguments, Rpc, RpcError, Tip, method};
 use crate::history;
 use crate::history::block::BlockFigures;
 use crate::history::tips::Tips;
@@ -92,7 +92,7 @@ async fn fee_history(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     }
     let snapshot = rpc.snapshot();
     rpc.read(move |store| -> Answer {
-        let newest = height_of(store, &snapshot, newest)?;
+        let newest = height_of(store, Tip::of(&snapshot), newest)?;
         let newest = newest.ok_or_else(|| RpcError::server("request beyond head block"))?;
         let mut oldest = (newest + 1).saturating_sub(count);
         let rules = &snapshot.view.rules;

@@ -12,7 +12,8 @@ mod fees;
 mod filters;
 mod logs;
 mod objects;
-mod params;
+pub mod opening;
+pub mod params;
 mod pool;
 mod simulated_blocks;
 mod simulations;
@@ -22,7 +23,8 @@ mod subscriptions;
 mod transactions;
 
 pub use error::RpcError;
-pub use feed::{Feed, NewBlock};
+pub use feed::{Feed, NewBlock, NewPending, Reader};
+pub use logs::LogParams;
 
 use crate::DeltaApp;
 use crate::history::{self, HistoryError};
@@ -44,8 +46,6 @@ pub struct Rpc {
     chain: ChainHandle<DeltaApp>,
     /// For calls and estimates.
     calls: Slots,
-    /// For verifying signatures.
-    signatures: Slots,
     bounds: DeltaApiConfig,
     filters: Arc<Filters>,
 }
@@ -53,16 +53,10 @@ pub struct Rpc {
 type Answer = Result<serde_json::Value, RpcError>;
 
 impl Rpc {
-    pub fn new(
-        chain: ChainHandle<DeltaApp>,
-        calls: Slots,
-        signatures: Slots,
-        bounds: &DeltaApiConfig,
-    ) -> Self {
+    pub fn new(chain: ChainHandle<DeltaApp>, calls: Slots, bounds: &DeltaApiConfig) -> Self {
         Self {
             chain,
             calls,
-            signatures,
             bounds: bounds.clone(),
             filters: Arc::new(Filters::new(bounds)),
         }
@@ -81,14 +75,24 @@ impl Rpc {
     }
 }
 
-/// The hash of a committed block without reading the block: its child names it.
-fn block_hash(
-    store: &dyn ReadStore,
-    snapshot: &Snapshot<DeltaApp>,
+/// The last block that is shown.
+#[derive(Copy, Clone, Debug)]
+pub struct Tip {
     height: u64,
-) -> Result<Option<Hash>, HistoryError> {
-    if height == snapshot.status.height {
-        return Ok(Some(snapshot.status.block_hash));
+    hash: Hash,
+}
+
+impl Tip {
+    fn of(snapshot: &Snapshot<DeltaApp>) -> Self {
+        let (height, hash) = (snapshot.status.height, snapshot.status.block_hash);
+        Self { height, hash }
+    }
+}
+
+/// The hash of a committed block without reading the block: its child names it.
+fn block_hash(store: &dyn ReadStore, tip: Tip, height: u64) -> Result<Option<Hash>, HistoryError> {
+    if height == tip.height {
+        return Ok(Some(tip.hash));
     }
     Ok(history::figures(store, height + 1)?.map(|child| child.parent))
 }
@@ -129,10 +133,11 @@ pub fn module(rpc: Rpc) -> RpcModule<Rpc> {
     module
 }
 
-/// Registers `async fn(Arc<Rpc>, Params) -> Answer` under a name.
-fn method<F, Fut>(module: &mut RpcModule<Rpc>, name: &'static str, call: F)
+/// Registers `async fn(Arc<_>, Params) -> Answer` under a name.
+fn method<C, F, Fut>(module: &mut RpcModule<C>, name: &'static str, call: F)
 where
-    F: Fn(Arc<Rpc>, Params<'static>) -> Fut + Clone + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    F: Fn(Arc<C>, Params<'static>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send,
 {
     let registered = module.register_async_method(name, move |params, rpc, _| call(rpc, params));

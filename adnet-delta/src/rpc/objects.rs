@@ -6,7 +6,7 @@
 
 use crate::evm::prev_randao;
 use crate::history::block::BlockFigures;
-use crate::history::logs::FoundLog;
+use crate::history::logs::{FoundLog, json_bytes};
 use crate::history::receipt::Receipt;
 use crate::rules::Rules;
 use crate::transaction::decode;
@@ -128,6 +128,18 @@ pub fn transaction(tx: &TxEnvelope, from: Address, place: Option<(&Position, &Re
     object
 }
 
+/// About what a transaction of a block takes in JSON: names, numbers, and two digits for each byte.
+pub fn tx_bytes(raw: &[u8]) -> usize {
+    const ALONE: usize = 480;
+    ALONE + 2 * raw.len()
+}
+
+/// About what a receipt takes in JSON.
+pub fn receipt_bytes(receipt: &Receipt) -> usize {
+    const ALONE: usize = 1_000;
+    ALONE + receipt.logs.iter().map(json_bytes).sum::<usize>()
+}
+
 /// A log; `index` counts in the block.
 pub fn log(at: &Position, hash: &Hash, index: u32, log: &Log) -> Value {
     json!({
@@ -184,4 +196,72 @@ pub fn receipt(at: &Position, hash: &Hash, receipt: &Receipt) -> Value {
         "logs": logs.collect::<Vec<Value>>(),
         "logsBloom": receipt.bloom(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxEip1559};
+    use alloy_eips::eip2718::Encodable2718;
+    use alloy_primitives::{Bytes, LogData, Signature, TxKind};
+
+    const AT: Position = Position {
+        height: 1_000_000,
+        block_hash: Hash([0xff; 32]),
+        time_ms: 1_700_000_000_000,
+        index: 1_000,
+    };
+
+    fn receipt_with(logs: Vec<Log>) -> Receipt {
+        Receipt {
+            tx_type: 2,
+            from: Address::repeat_byte(1),
+            to: Some(Address::repeat_byte(2)),
+            success: true,
+            gas_used: 21_000,
+            cumulative_gas_used: 300_000_000,
+            effective_gas_price_wei: 1_000_000_000,
+            contract: None,
+            first_log: 0,
+            logs,
+        }
+    }
+
+    /// Within a tenth, so that nothing is refused that is far from being too large.
+    fn assert_near(object: &Value, estimate: usize) {
+        let takes = object.to_string().len();
+        let near = takes * 9 / 10..takes * 11 / 10;
+        assert!(near.contains(&estimate), "{takes}, {estimate}");
+    }
+
+    #[test]
+    fn the_estimates_of_transactions_and_receipts_are_near_what_they_take() {
+        for len in [0, 1_000, 100_000] {
+            let tx = TxEip1559 {
+                chain_id: 7_331,
+                nonce: 1_000,
+                gas_limit: 21_000,
+                max_fee_per_gas: 2_000_000_000,
+                max_priority_fee_per_gas: 1_000_000_000,
+                to: TxKind::Call(Address::repeat_byte(2)),
+                value: U256::from(10u64.pow(18)),
+                input: vec![0xff; len].into(),
+                ..TxEip1559::default()
+            };
+            let signature = Signature::new(U256::MAX >> 1, U256::MAX >> 2, true);
+            let tx = TxEnvelope::from(tx.into_signed(signature));
+            let place = (&AT, &receipt_with(Vec::new()));
+            let object = transaction(&tx, Address::repeat_byte(1), Some(place));
+            assert_near(&object, tx_bytes(&tx.encoded_2718()));
+        }
+        for logs in [0, 1, 100] {
+            let log = Log {
+                address: Address::repeat_byte(9),
+                data: LogData::new_unchecked(vec![B256::ZERO; 3], Bytes::from(vec![1; 32])),
+            };
+            let receipt_of = receipt_with(vec![log; logs]);
+            let object = receipt(&AT, &Hash([1; 32]), &receipt_of);
+            assert_near(&object, receipt_bytes(&receipt_of));
+        }
+    }
 }

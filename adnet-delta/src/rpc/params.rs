@@ -2,10 +2,13 @@
 
 use super::error::RpcError;
 use crate::evm::overrides::{AccountOverride, BlockOverrides, StateOverrides};
+use crate::evm::sequence::{BLOCKS_MAX, BlockCalls, CALLS_MAX, SequenceError};
 use crate::evm::simulate::Call;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::context_interface::transaction::{AccessList, SignedAuthorization};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// Which block a client means.
@@ -82,6 +85,8 @@ pub struct CallParams {
     input: Option<Bytes>,
     access_list: Option<AccessList>,
     authorization_list: Option<Vec<SignedAuthorization>>,
+    /// There are no blobs here (EIP-4844), and a call that is about some is not one without.
+    blob_versioned_hashes: Option<Vec<B256>>,
     nonce: Option<U256>,
 }
 
@@ -190,6 +195,13 @@ impl CallParams {
             }
             (input, data) => input.or(data).unwrap_or_default(),
         };
+        if self
+            .blob_versioned_hashes
+            .is_some_and(|blobs| !blobs.is_empty())
+        {
+            let message = "blob transactions (EIP-4844) are not supported";
+            return Err(RpcError::invalid_params(message));
+        }
         let max_fee_per_gas_wei = price.or(max_fee).unwrap_or(0);
         let value = self.value.unwrap_or_default();
         let gas = narrow("gas", self.gas)?;
@@ -214,6 +226,60 @@ impl CallParams {
             nonce: narrow("nonce", self.nonce)?,
         })
     }
+}
+
+/// What `eth_simulateV1` takes. Blocks and calls are counted before they are read: the shortest is two
+/// bytes of JSON and hundreds in memory.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SimulateParams {
+    block_state_calls: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub trace_transfers: bool,
+    /// Whether calls are as good as transactions.
+    #[serde(default)]
+    pub validation: bool,
+    #[serde(default)]
+    pub return_full_transactions: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockParams {
+    block_overrides: Option<BlockOverrideParams>,
+    state_overrides: Option<StateOverrideParams>,
+    #[serde(default)]
+    calls: Vec<Box<RawValue>>,
+}
+
+impl SimulateParams {
+    pub fn into_blocks(self) -> Result<Vec<BlockCalls>, RpcError> {
+        if self.block_state_calls.is_empty() {
+            return Err(RpcError::invalid_params("empty input"));
+        }
+        if self.block_state_calls.len() > BLOCKS_MAX {
+            return Err(SequenceError::TooManyBlocks.into());
+        }
+        let mut calls_left = CALLS_MAX;
+        let blocks = self.block_state_calls.iter().map(|raw| {
+            let block: BlockParams = read(raw)?;
+            let left = calls_left.checked_sub(block.calls.len());
+            calls_left = left.ok_or(SequenceError::TooManyCalls)?;
+            let calls = block.calls.iter();
+            let calls = calls.map(|raw| read::<CallParams>(raw)?.into_call());
+            Ok(BlockCalls {
+                block: block.block_overrides.unwrap_or_default().into_overrides()?,
+                state: state_overrides(block.state_overrides.unwrap_or_default())?,
+                calls: calls.collect::<Result<_, RpcError>>()?,
+            })
+        });
+        blocks.collect()
+    }
+}
+
+fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, RpcError> {
+    let invalid = |error| RpcError::invalid_params(format!("invalid argument: {error}"));
+    serde_json::from_str(raw.get()).map_err(invalid)
 }
 
 #[cfg(test)]

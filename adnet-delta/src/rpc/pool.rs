@@ -1,7 +1,7 @@
 //! `txpool_*`: what waits in the mempool.
 
 use super::objects::{self, quantity};
-use super::simulations::simulated;
+use super::simulations::in_slot;
 use super::{Answer, Arguments, Rpc, RpcError, method};
 use crate::transaction::{DeltaTx, decode};
 use adnet_common::application::VerifiedTx;
@@ -61,6 +61,8 @@ async fn shown(
         txs: SHOWN_MAX,
         bytes: SHOWN_BYTES_MAX,
     };
+    // First the slot: the chain's thread, which has to look for them, is busier than we are.
+    let slot = rpc.calls.take().await?;
     let waiting = waiting(rpc, shown).await?;
     let show = move || {
         json!({
@@ -68,7 +70,7 @@ async fn shown(
             "queued": show(&waiting.held_back),
         })
     };
-    simulated(rpc, show).await
+    in_slot(slot, show).await
 }
 
 fn address(sender: &[u8; 32]) -> Address {

@@ -1,14 +1,15 @@
 //! `eth_simulateV1`: what comes in, and simulated blocks in Ethereum's JSON.
 
+use super::dispatch::ANSWER_BYTES_MAX;
 use super::error::refusal_code;
 use super::objects::{self, Position, quantity};
-use super::params::{BlockOverrideParams, CallParams, StateOverrideParams, state_overrides};
+use super::params::SimulateParams;
 use super::simulations::simulated;
 use super::state::state_at;
 use super::{Answer, Arguments, Rpc, RpcError, method};
 use crate::evm::prev_randao;
 use crate::evm::sequence::{
-    BLOCKS_MAX, Beginning, BlockCalls, SequenceError, SimulatedBlock, SimulatedCall, sequence,
+    Beginning, RESULT_BYTES_MAX, SequenceError, SimulatedBlock, SimulatedCall, sequence,
 };
 use crate::evm::simulate::Outcome;
 use crate::history;
@@ -19,33 +20,14 @@ use alloy_primitives::{B64, B256, Bloom, Bytes, Signature, TxKind, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// The other half is for names, and for the calls themselves where whole transactions are wanted.
+const _: () = assert!(2 * RESULT_BYTES_MAX <= ANSWER_BYTES_MAX);
+
 pub fn register(module: &mut RpcModule<Rpc>) {
     method(module, "eth_simulateV1", simulate);
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SimulateParams {
-    block_state_calls: Vec<BlockParams>,
-    #[serde(default)]
-    trace_transfers: bool,
-    #[serde(default)]
-    validation: bool,
-    #[serde(default)]
-    return_full_transactions: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BlockParams {
-    block_overrides: Option<BlockOverrideParams>,
-    state_overrides: Option<StateOverrideParams>,
-    #[serde(default)]
-    calls: Vec<CallParams>,
 }
 
 async fn simulate(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
@@ -54,25 +36,9 @@ async fn simulate(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         let asked: SimulateParams = arguments.required()?;
         (asked, arguments.block()?)
     };
-    if asked.block_state_calls.is_empty() {
-        return Err(RpcError::invalid_params("empty input"));
-    }
-    if asked.block_state_calls.len() > BLOCKS_MAX {
-        return Err(SequenceError::TooManyBlocks.into());
-    }
-    if asked.trace_transfers {
-        let message = "traceTransfers is not supported: ask without it";
-        return Err(RpcError::invalid_params(message));
-    }
-    let blocks = asked.block_state_calls.into_iter().map(|block| {
-        let calls = block.calls.into_iter().map(CallParams::into_call);
-        Ok(BlockCalls {
-            block: block.block_overrides.unwrap_or_default().into_overrides()?,
-            state: state_overrides(block.state_overrides.unwrap_or_default())?,
-            calls: calls.collect::<Result<_, RpcError>>()?,
-        })
-    });
-    let blocks: Vec<BlockCalls> = blocks.collect::<Result<_, RpcError>>()?;
+    let (strict, full) = (asked.validation, asked.return_full_transactions);
+    let notes_transfers = asked.trace_transfers;
+    let blocks = asked.into_blocks()?;
     let moment = state_at(&rpc, block).await?;
     let height = moment.view.height;
     let figures = rpc
@@ -84,16 +50,18 @@ async fn simulate(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
         place: moment.place(),
         parent_time_s: figures.map_or(next_s.saturating_sub(1), |f| f.time_ms / 1000),
         interval_s: (interval_ms / 1000).max(1),
-        strict: asked.validation,
+        strict,
+        notes_transfers,
         view: moment.view,
     };
     let chain_id = rpc.chain.rules().chain_id;
-    let made = simulated(&rpc, move || sequence(&beginning, blocks)).await??;
-    let full = asked.return_full_transactions;
-    Ok(made
-        .iter()
-        .map(|block| shown(block, chain_id, full))
-        .collect())
+    // What comes of it may be large, so its JSON is made in the same slot.
+    let answer = simulated(&rpc, move || -> Answer {
+        let made = sequence(&beginning, blocks)?;
+        let each = made.iter();
+        Ok(each.map(|block| shown(block, chain_id, full)).collect())
+    });
+    answer.await?
 }
 
 impl From<SequenceError> for RpcError {
@@ -101,7 +69,9 @@ impl From<SequenceError> for RpcError {
         let code = match &error {
             SequenceError::Number { .. } => -38020,
             SequenceError::Time { .. } => -38021,
-            SequenceError::TooManyBlocks | SequenceError::TooManyCalls => -38026,
+            SequenceError::TooManyBlocks
+            | SequenceError::TooManyCalls
+            | SequenceError::TooLarge => -38026,
             SequenceError::GasLimit { .. } => -38015,
             SequenceError::Impossible(_) => -32602,
             SequenceError::Refused(refusal) => refusal_code(refusal),
@@ -200,8 +170,9 @@ fn result(outcome: &Outcome, logs: Vec<Value>) -> Value {
             gas_refunded,
         } => (1u8, output.clone(), gas_used, gas_used + gas_refunded, None),
         Outcome::Revert { output, gas_used } => {
-            let error = json!({ "code": 3, "message": "execution reverted", "data": output });
-            (0, output.clone(), gas_used, *gas_used, Some(error))
+            let message = RpcError::reverted(output.clone()).to_string();
+            let error = json!({ "code": 3, "message": message, "data": output });
+            (0, Bytes::new(), gas_used, *gas_used, Some(error))
         }
         Outcome::Halt {
             reason, gas_used, ..

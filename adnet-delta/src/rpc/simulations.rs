@@ -7,8 +7,9 @@ use super::{Answer, Arguments, Rpc, RpcError, method};
 use crate::app::DeltaView;
 use crate::evm::BlockPlace;
 use crate::evm::access_list::access_list;
-use crate::evm::overrides::suppose;
+use crate::evm::overrides::{BlockOverrides, StateOverrides, suppose};
 use crate::evm::simulate::{self, Call, GAS_CAP, Outcome, Scene};
+use adnet_common::api::Slot;
 use adnet_common::hash::Hash;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
@@ -37,7 +38,30 @@ impl Moment {
 }
 
 /// What calls have in common: the call, the block, what is supposed of state and block.
-async fn prepare(rpc: &Rpc, params: &Params<'_>) -> Result<(Scene, Call), RpcError> {
+struct Asked {
+    call: Call,
+    moment: Moment,
+    state: StateOverrides,
+    block: BlockOverrides,
+}
+
+impl Asked {
+    /// Where to simulate. Large overrides take a while: this is part of a simulation.
+    fn scene(self) -> Result<(Scene, Call), RpcError> {
+        let place = self.moment.place();
+        let mut view = self.moment.view;
+        if !self.state.is_empty() {
+            let mut state = view.state.clone();
+            let supposed = suppose(&mut state, &self.state);
+            supposed.map_err(|bad| RpcError::invalid_params(bad.to_string()))?;
+            view = Arc::new(view.supposing(state));
+        }
+        let block = self.block;
+        Ok((Scene { view, place, block }, self.call))
+    }
+}
+
+async fn asked(rpc: &Rpc, params: &Params<'_>) -> Result<Asked, RpcError> {
     let (call, block, state, supposed) = {
         let mut arguments = Arguments::of(params);
         let call: CallParams = arguments.required()?;
@@ -46,17 +70,12 @@ async fn prepare(rpc: &Rpc, params: &Params<'_>) -> Result<(Scene, Call), RpcErr
         let supposed: Option<BlockOverrideParams> = arguments.optional()?;
         (call.into_call()?, block, state, supposed)
     };
-    let moment = state_at(rpc, block).await?;
-    let place = moment.place();
-    let mut view = moment.view;
-    if let Some(overrides) = state.filter(|overrides| !overrides.is_empty()) {
-        let mut state = view.state.clone();
-        let supposed = suppose(&mut state, &state_overrides(overrides)?);
-        supposed.map_err(|bad| RpcError::invalid_params(bad.to_string()))?;
-        view = Arc::new(view.supposing(state));
-    }
-    let block = supposed.unwrap_or_default().into_overrides()?;
-    Ok((Scene { view, place, block }, call))
+    Ok(Asked {
+        call,
+        moment: state_at(rpc, block).await?,
+        state: state_overrides(state.unwrap_or_default())?,
+        block: supposed.unwrap_or_default().into_overrides()?,
+    })
 }
 
 /// Runs a simulation, or what costs as much, on a thread that may block, in one of the bounded slots.
@@ -65,7 +84,14 @@ pub async fn simulated<T: Send + 'static>(
     rpc: &Rpc,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, RpcError> {
-    let slot = rpc.calls.take().await?;
+    in_slot(rpc.calls.take().await?, work).await
+}
+
+/// The same for who has a slot already.
+pub async fn in_slot<T: Send + 'static>(
+    slot: Slot,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RpcError> {
     let done = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         work()
@@ -74,8 +100,12 @@ pub async fn simulated<T: Send + 'static>(
 }
 
 async fn call(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
-    let (scene, call) = prepare(&rpc, &params).await?;
-    match simulated(&rpc, move || simulate::call(&scene, &call)).await?? {
+    let asked = asked(&rpc, &params).await?;
+    let outcome = simulated(&rpc, move || -> Result<Outcome, RpcError> {
+        let (scene, call) = asked.scene()?;
+        Ok(simulate::call(&scene, &call)?)
+    });
+    match outcome.await?? {
         Outcome::Success { output, .. } => Ok(json!(output)),
         Outcome::Revert { output, .. } => Err(RpcError::reverted(output)),
         Outcome::Halt { reason, .. } => Err(RpcError::server(reason)),
@@ -83,19 +113,22 @@ async fn call(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
 }
 
 async fn estimate(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
-    let (scene, call) = prepare(&rpc, &params).await?;
-    let gas = simulated(&rpc, move || simulate::estimate(&scene, &call)).await??;
-    Ok(json!(quantity(gas)))
+    let asked = asked(&rpc, &params).await?;
+    let gas = simulated(&rpc, move || -> Result<u64, RpcError> {
+        let (scene, call) = asked.scene()?;
+        Ok(simulate::estimate(&scene, &call)?)
+    });
+    Ok(json!(quantity(gas.await??)))
 }
 
 async fn create_access_list(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
-    let (scene, call) = prepare(&rpc, &params).await?;
-    let gas = call
-        .gas
-        .unwrap_or(scene.view.rules.tx_gas_limit)
-        .min(GAS_CAP);
-    let made = simulated(&rpc, move || access_list(&scene, &call, gas)).await?;
-    let (list, outcome) = made?;
+    let asked = asked(&rpc, &params).await?;
+    let made = simulated(&rpc, move || -> Result<_, RpcError> {
+        let (scene, call) = asked.scene()?;
+        let gas = call.gas.unwrap_or(scene.view.rules.tx_gas_limit);
+        Ok(access_list(&scene, &call, gas.min(GAS_CAP))?)
+    });
+    let (list, outcome) = made.await??;
     let (gas_used, error) = match outcome {
         Outcome::Success { gas_used, .. } => (gas_used, None),
         Outcome::Revert { gas_used, .. } => (gas_used, Some("execution reverted".to_owned())),

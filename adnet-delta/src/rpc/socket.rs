@@ -1,14 +1,15 @@
 //! JSON-RPC over WebSocket: requests, batches, and subscriptions.
 //!
 //! A connection executes a few requests at a time and reads no further meanwhile. What it has subscribed
-//! to comes from a ring that all share (`feed`); a reader that falls out of the ring is closed by name.
+//! to comes from a ring that all share (`feed`); a reader that falls out of the ring, or takes too long for
+//! one block, is closed by name.
 
 use super::dispatch::{self, BatchAnswers, Methods};
-use super::feed::{Feed, NewBlock, NewPending};
+use super::feed::{Feed, NewBlock, NewPending, Reader};
 use super::subscriptions::{Subscriptions, Topic};
 use super::{Arguments, RpcError};
 use crate::DeltaApp;
-use adnet_common::api::{Client, Close, Gone, Heard, Socket};
+use adnet_common::api::{Client, Close, Gone, Heard, Socket, Untold};
 use adnet_common::worker::ChainHandle;
 use alloy_primitives::{B256, U64};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -16,8 +17,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 /// Requests of one connection that are executed at a time, with those whose answers wait to be sent:
@@ -40,8 +39,8 @@ pub async fn serve(shared: Shared, client: Client, socket: Socket) {
         shared,
         client,
         socket,
-        blocks: None,
-        pending: None,
+        blocks: Reader::default(),
+        pending: Reader::default(),
         answers: JoinSet::new(),
     };
     connection.run().await;
@@ -52,8 +51,8 @@ struct Connection {
     client: Client,
     socket: Socket,
     subscriptions: Subscriptions,
-    blocks: Option<broadcast::Receiver<Arc<NewBlock>>>,
-    pending: Option<broadcast::Receiver<Arc<NewPending>>>,
+    blocks: Reader<NewBlock>,
+    pending: Reader<NewPending>,
     answers: JoinSet<Option<String>>,
 }
 
@@ -69,11 +68,12 @@ impl From<Gone> for End {
     }
 }
 
-/// The next of a feed; never, where there is none.
-async fn next<T: Clone>(feed: &mut Option<broadcast::Receiver<T>>) -> Result<T, RecvError> {
-    match feed {
-        Some(feed) => feed.recv().await,
-        None => std::future::pending().await,
+impl From<Untold> for End {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Gone => End::Gone,
+            Untold::Late(close) => End::Told(close),
+        }
     }
 }
 
@@ -105,15 +105,13 @@ impl Connection {
                     Ok(())
                 }
             },
-            block = next(&mut self.blocks) => {
-                let block = block.map_err(behind)?;
-                for message in self.subscriptions.of_block(&block) {
-                    self.socket.say(message).await?;
-                }
-                Ok(())
+            block = self.blocks.next() => {
+                let block = block.map_err(End::Told)?;
+                let messages = self.subscriptions.of_block(&block);
+                Ok(self.socket.tell(messages).await?)
             }
-            arrived = next(&mut self.pending) => {
-                let arrived = arrived.map_err(behind)?;
+            arrived = self.pending.next() => {
+                let arrived = arrived.map_err(End::Told)?;
                 self.tell_pending(&arrived).await
             }
         }
@@ -125,13 +123,13 @@ impl Connection {
         } else {
             None
         };
-        for (index, id) in arrived.ids.iter().enumerate() {
+        let subscriptions = &self.subscriptions;
+        let each = arrived.ids.iter().enumerate();
+        let messages = each.flat_map(|(index, id)| {
             let object = whole.and_then(|whole| whole[index].1.as_ref());
-            for message in self.subscriptions.of_pending(B256::new(id.0), object) {
-                self.socket.say(message).await?;
-            }
-        }
-        Ok(())
+            subscriptions.of_pending(B256::new(id.0), object)
+        });
+        Ok(self.socket.tell(messages).await?)
     }
 
     /// Subscribing is answered here and at once, so that nothing is told before its answer; the rest
@@ -140,7 +138,7 @@ impl Connection {
         if dispatch::is_batch(text) {
             return self.batch(text).await;
         }
-        if let Some(answer) = self.subscribing(text) {
+        if let Some(answer) = self.subscribing(text).await {
             return Ok(self.socket.say(answer).await?);
         }
         self.execute(text.to_owned());
@@ -165,10 +163,11 @@ impl Connection {
         }
         let mut answers = BatchAnswers::default();
         for request in &requests {
-            if answers.refuse_more() {
-                break;
+            if answers.are_full() {
+                answers.refuse(request.get());
+                continue;
             }
-            let answer = match self.subscribing(request.get()) {
+            let answer = match self.subscribing(request.get()).await {
                 Some(answer) => Some(answer),
                 None => dispatch::one(&self.shared.methods, self.client, request.get()).await,
             };
@@ -181,11 +180,11 @@ impl Connection {
     }
 
     /// The answer, if the request is about subscriptions.
-    fn subscribing(&mut self, text: &str) -> Option<String> {
+    async fn subscribing(&mut self, text: &str) -> Option<String> {
         let request = subscription_request(text)?;
         let params = Params::new(request.params.map(RawValue::get));
         let result = match request.method {
-            SUBSCRIBE => self.subscribe(&params),
+            SUBSCRIBE => self.subscribe(&params).await,
             _ => self.unsubscribe(&params),
         };
         let answer = match result {
@@ -198,13 +197,18 @@ impl Connection {
         Some(answer.to_string())
     }
 
-    fn subscribe(&mut self, params: &Params<'_>) -> Result<Value, RpcError> {
+    async fn subscribe(&mut self, params: &Params<'_>) -> Result<Value, RpcError> {
         let id = self.subscriptions.add(Topic::parse(params)?)?;
-        if self.blocks.is_none() && self.subscriptions.wants_blocks() {
-            self.blocks = Some(self.shared.feed.blocks());
+        if !self.blocks.has_place() && self.subscriptions.wants_blocks() {
+            self.blocks = self.shared.feed.blocks();
         }
-        if self.pending.is_none() && self.subscriptions.wants_pending() {
-            self.pending = Some(self.shared.feed.pending());
+        if !self.pending.has_place() && self.subscriptions.wants_pending() {
+            let Some(pending) = self.shared.feed.pending().await else {
+                self.subscriptions.remove(id);
+                let busy = "the node is busy: send it again in a moment";
+                return Err(RpcError::limit(busy));
+            };
+            self.pending = pending;
         }
         Ok(json!(U64::from(id)))
     }
@@ -213,10 +217,10 @@ impl Connection {
         let id: U64 = Arguments::of(params).required()?;
         let removed = self.subscriptions.remove(id.to());
         if !self.subscriptions.wants_blocks() {
-            self.blocks = None;
+            self.blocks = Reader::default();
         }
         if !self.subscriptions.wants_pending() {
-            self.pending = None;
+            self.pending = Reader::default();
         }
         Ok(json!(removed))
     }
@@ -247,15 +251,4 @@ fn subscription_request(text: &str) -> Option<SubscriptionRequest<'_>> {
 
 fn is_subscribing(text: &str) -> bool {
     subscription_request(text).is_some()
-}
-
-/// A subscriber has lost its place, or the chain stops.
-fn behind(error: RecvError) -> End {
-    End::Told(match error {
-        RecvError::Lagged(missed) => {
-            let reason = format!("too slow: {missed} notifications could not wait for this reader");
-            Close::new(Close::POLICY, reason)
-        }
-        RecvError::Closed => Close::new(Close::STOPPING, "the node stops"),
-    })
 }

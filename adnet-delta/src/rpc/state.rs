@@ -4,7 +4,7 @@ use super::chain::height_of;
 use super::objects::quantity;
 use super::params::BlockRef;
 use super::simulations::Moment;
-use super::{Answer, Arguments, Rpc, RpcError, method};
+use super::{Answer, Arguments, Rpc, RpcError, Tip, method};
 use crate::history;
 use crate::state::Account;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
@@ -46,21 +46,13 @@ pub async fn state_at(rpc: &Rpc, block: BlockRef) -> Result<Moment, RpcError> {
     if matches!(block, BlockRef::Latest | BlockRef::Pending) {
         return Ok(latest());
     }
-    let asked = Arc::clone(&snapshot);
-    let height = rpc
-        .read(move |store| height_of(store, &asked, block))
-        .await?;
-    let height = height.ok_or_else(|| RpcError::server("header not found"))?;
+    let tip = Tip::of(&snapshot);
+    let height = rpc.read(move |store| height_of(store, tip, block)).await?;
+    let height = height.ok_or_else(no_header)?;
     if height == snapshot.status.height {
         return Ok(latest());
     }
-    let pruned = || {
-        let first = snapshot.view.first_kept();
-        let message = format!(
-            "historical state is not kept: block {height} is before block {first}, the first whose state is here"
-        );
-        RpcError::pruned(message)
-    };
+    let pruned = || not_kept(height, snapshot.view.first_kept());
     let view = snapshot.view.at(height).ok_or_else(pruned)?;
     let block_hash = snapshot.view.hashes.get(height);
     let next = rpc
@@ -71,6 +63,16 @@ pub async fn state_at(rpc: &Rpc, block: BlockRef) -> Result<Moment, RpcError> {
         block_hash: block_hash.ok_or_else(pruned)?,
         next_time_ms: next.ok_or_else(pruned)?.time_ms,
     })
+}
+
+pub fn no_header() -> RpcError {
+    RpcError::server("header not found")
+}
+
+pub fn not_kept(height: u64, first: u64) -> RpcError {
+    RpcError::pruned(format!(
+        "historical state is not kept: block {height} is before block {first}, the first whose state is here"
+    ))
 }
 
 async fn account(rpc: &Rpc, params: &Params<'_>) -> Result<Option<Account>, RpcError> {
@@ -111,7 +113,7 @@ async fn nonce(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
 }
 
 /// A slot as clients write it: a quantity, or 32 bytes.
-fn slot_of(text: &str) -> Result<U256, RpcError> {
+pub fn slot_of(text: &str) -> Result<U256, RpcError> {
     let wrong = |why| RpcError::invalid_params(format!("{why}: {text:?}"));
     let digits = text
         .strip_prefix("0x")

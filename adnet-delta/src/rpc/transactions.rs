@@ -3,12 +3,13 @@
 use super::objects::{self, Position};
 use super::params::BlockRef;
 use super::pool;
-use super::{Answer, Arguments, Rpc, RpcError, block_hash, method};
+use super::{Answer, Arguments, Rpc, RpcError, Tip, block_hash, method};
 use crate::history::receipt::Receipt;
 use crate::history::{self, Place};
 use adnet_common::chain_id::ChainId;
 use adnet_common::hash::Hash;
 use adnet_common::ledger;
+use adnet_common::store::ReadStore;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
@@ -36,11 +37,9 @@ async fn send_raw(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     let raw: Bytes = Arguments::of(&params).required()?;
     // The id is the hash of the bytes, whatever they are.
     let id = Hash(keccak256(&raw).0);
-    if rpc.chain.pending(id).await.is_some() {
-        return Err(RpcError::server("already known"));
-    }
-    match rpc.signatures.run(rpc.chain.submit(raw.to_vec())).await? {
-        Ok(sent) => Ok(json!(B256::new(sent.0))),
+    match rpc.chain.submit(raw.to_vec()).await {
+        Ok(sent) if sent.is_new => Ok(json!(B256::new(sent.id.0))),
+        Ok(_) => Err(RpcError::server("already known")),
         Err(error) if error.code == "NONCE_TOO_LOW" => {
             let place = rpc.read(move |store| history::place_of(store, &id)).await?;
             let error = place.map_or(error.into(), |_| RpcError::server("already known"));
@@ -64,32 +63,39 @@ impl Found {
     }
 }
 
-async fn at(rpc: &Rpc, place: Place) -> Result<Option<Found>, RpcError> {
-    rpc.read(move |store| -> Result<Option<Found>, RpcError> {
-        let Some(committed) = ledger::block_at(store, ChainId::Delta, place.height)? else {
-            return Ok(None);
-        };
-        let index = usize::try_from(place.index).unwrap_or(usize::MAX);
-        let raw = committed.block.body.txs.get(index).cloned();
-        let (Some(raw), Some(receipt)) = (raw, history::receipt_at(store, place)?) else {
-            return Ok(None);
-        };
-        let at = Position {
-            height: place.height,
-            block_hash: committed.block.hash(),
-            time_ms: committed.block.header.time_ms,
-            index: place.index,
-        };
-        Ok(Some(Found { at, raw, receipt }))
-    })
-    .await
+fn at(store: &dyn ReadStore, place: Place) -> Result<Option<Found>, RpcError> {
+    let Some(committed) = ledger::block_at(store, ChainId::Delta, place.height)? else {
+        return Ok(None);
+    };
+    let index = usize::try_from(place.index).unwrap_or(usize::MAX);
+    let raw = committed.block.body.txs.get(index).cloned();
+    let (Some(raw), Some(receipt)) = (raw, history::receipt_at(store, place)?) else {
+        return Ok(None);
+    };
+    let at = Position {
+        height: place.height,
+        block_hash: committed.block.hash(),
+        time_ms: committed.block.header.time_ms,
+        index: place.index,
+    };
+    Ok(Some(Found { at, raw, receipt }))
+}
+
+fn stored(store: &dyn ReadStore, id: &Hash) -> Result<Option<Found>, RpcError> {
+    match history::place_of(store, id)? {
+        Some(place) => at(store, place),
+        None => Ok(None),
+    }
 }
 
 async fn committed(rpc: &Rpc, id: Hash) -> Result<Option<Found>, RpcError> {
-    match rpc.read(move |store| history::place_of(store, &id)).await? {
-        Some(place) => at(rpc, place).await,
-        None => Ok(None),
-    }
+    rpc.read(move |store| stored(store, &id)).await
+}
+
+/// A transaction of a block.
+pub fn stored_transaction(store: &dyn ReadStore, id: &Hash) -> Answer {
+    let found = stored(store, id)?;
+    Ok(found.map_or(Value::Null, |found| found.object()))
 }
 
 async fn by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
@@ -136,43 +142,49 @@ async fn by_block_hash_and_index(rpc: Arc<Rpc>, params: Params<'static>) -> Answ
 }
 
 async fn by_index(rpc: &Rpc, block: BlockRef, index: U256) -> Answer {
-    let snapshot = rpc.snapshot();
-    let height = rpc
-        .read(move |store| super::chain::height_of(store, &snapshot, block))
-        .await?;
+    let tip = Tip::of(&rpc.snapshot());
+    rpc.read(move |store| stored_by_index(store, tip, block, index))
+        .await
+}
+
+/// The transaction at a place in a block.
+pub fn stored_by_index(store: &dyn ReadStore, tip: Tip, block: BlockRef, index: U256) -> Answer {
+    let height = super::chain::height_of(store, tip, block)?;
     let (Some(height), Ok(index)) = (height, u32::try_from(index)) else {
         return Ok(Value::Null);
     };
-    let found = at(rpc, Place { height, index }).await?;
+    let found = at(store, Place { height, index })?;
     Ok(found.map_or(Value::Null, |found| found.object()))
 }
 
 async fn receipt(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     let id: B256 = Arguments::of(&params).required()?;
     let id = Hash(id.0);
-    let snapshot = rpc.snapshot();
-    rpc.read(move |store| -> Answer {
-        let Some(place) = history::place_of(store, &id)? else {
-            return Ok(Value::Null);
-        };
-        // A block that is durable but not shown yet is not there yet.
-        if place.height > snapshot.status.height {
-            return Ok(Value::Null);
-        }
-        let hash = block_hash(store, &snapshot, place.height)?;
-        let figures = history::figures(store, place.height)?;
-        let receipt = history::receipt_at(store, place)?;
-        let (Some(block_hash), Some(figures), Some(receipt)) = (hash, figures, receipt) else {
-            return Ok(Value::Null);
-        };
-        let Place { height, index } = place;
-        let at = Position {
-            height,
-            block_hash,
-            time_ms: figures.time_ms,
-            index,
-        };
-        Ok(objects::receipt(&at, &id, &receipt))
-    })
-    .await
+    let tip = Tip::of(&rpc.snapshot());
+    rpc.read(move |store| stored_receipt(store, tip, &id)).await
+}
+
+/// The receipt of a transaction of a block.
+pub fn stored_receipt(store: &dyn ReadStore, tip: Tip, id: &Hash) -> Answer {
+    let Some(place) = history::place_of(store, id)? else {
+        return Ok(Value::Null);
+    };
+    // A block that is durable but not shown yet is not there yet.
+    if place.height > tip.height {
+        return Ok(Value::Null);
+    }
+    let hash = block_hash(store, tip, place.height)?;
+    let figures = history::figures(store, place.height)?;
+    let receipt = history::receipt_at(store, place)?;
+    let (Some(block_hash), Some(figures), Some(receipt)) = (hash, figures, receipt) else {
+        return Ok(Value::Null);
+    };
+    let Place { height, index } = place;
+    let at = Position {
+        height,
+        block_hash,
+        time_ms: figures.time_ms,
+        index,
+    };
+    Ok(objects::receipt(&at, id, &receipt))
 }

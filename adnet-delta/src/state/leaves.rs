@@ -74,6 +74,46 @@ pub fn put_code(hash: &B256, code: &[u8]) -> Write {
     Write::put(FAMILY, key, code)
 }
 
+/// A row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what} in the database is corrupt: {error}")]
+    Corrupt {
+        what: &'static str,
+        error: DecodeError,
+    },
+}
+
+/// The account with this path.
+pub fn account(store: &dyn ReadStore, path: &B256) -> Result<Option<AccountRow>, RowError> {
+    let key = account_key(path);
+    let Some(value) = store.get(FAMILY, &key)? else {
+        return Ok(None);
+    };
+    let decoded = decode_account(&key, &value);
+    let (_, row) = decoded.map_err(|error| RowError::Corrupt {
+        what: "an account",
+        error,
+    })?;
+    Ok(Some(row))
+}
+
+/// A slot of the account with this path; zero where nothing is stored.
+pub fn slot(store: &dyn ReadStore, path: &B256, slot: &B256) -> Result<U256, RowError> {
+    let key = [&storage_prefix(path)[..], slot.as_slice()].concat();
+    let Some(value) = store.get(FAMILY, &key)? else {
+        return Ok(U256::ZERO);
+    };
+    let decoded = decode_slot(&key, &value);
+    let (.., value) = decoded.map_err(|error| RowError::Corrupt {
+        what: "a slot",
+        error,
+    })?;
+    Ok(value)
+}
+
 /// The code with this hash.
 pub fn code(store: &dyn ReadStore, hash: &B256) -> Result<Option<Vec<u8>>, StoreError> {
     store.get(FAMILY, &[&[CODE], hash.as_slice()].concat())

@@ -39,6 +39,11 @@ impl WorldState {
         self.accounts.get(&keccak256(address))
     }
 
+    /// The account with this path, the hash of its address.
+    pub fn account_at(&self, path: &B256) -> Option<&Account> {
+        self.accounts.get(path)
+    }
+
     /// A storage slot; zero where nothing is stored.
     pub fn storage(&self, address: &Address, slot: &U256) -> U256 {
         let account = self.account(address);

@@ -87,14 +87,16 @@ impl<V: Leaf> Trie<V> {
     }
 
     pub fn get(&self, key: &B256) -> Option<&V> {
-        node::get(self.root.as_deref()?, &Nibbles::unpack_array(&key.0))
+        node::get(self.root.as_deref()?, key)
     }
 
     pub fn insert(&mut self, key: &B256, value: V) {
-        let path = Nibbles::unpack_array(&key.0);
         match &mut self.root {
-            None => self.root = Some(Arc::new(Node::leaf(path, value))),
-            Some(root) => node::insert(root, path, value),
+            None => {
+                let path = Nibbles::unpack_array(&key.0);
+                self.root = Some(Arc::new(Node::leaf(path, value)));
+            }
+            Some(root) => node::insert(root, key, 0, value),
         }
     }
 
@@ -147,10 +149,12 @@ impl<V: Leaf> Trie<V> {
     ) -> Option<Vec<u8>> {
         let mut root: Option<Arc<Node<V>>> = None;
         for (key, value) in leaves {
-            let path = Nibbles::unpack_array(&key.0).slice(depth..);
             match &mut root {
-                None => root = Some(Arc::new(Node::leaf(path, value))),
-                Some(root) => node::insert(root, path, value),
+                None => {
+                    let path = Nibbles::unpack_array(&key.0).slice(depth..);
+                    root = Some(Arc::new(Node::leaf(path, value)));
+                }
+                Some(root) => node::insert(root, &key, depth, value),
             }
         }
         root.map(|root| root.encode())

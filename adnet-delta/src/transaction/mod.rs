@@ -14,7 +14,7 @@ use adnet_common::block::MAX_TX_BYTES;
 use adnet_common::hash::Hash;
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use rayon::prelude::*;
 use recover::recover;
 use revm::context::TxEnv;
@@ -30,6 +30,16 @@ use revm::primitives::hardfork::SpecId;
 #[derive(Clone, Debug)]
 pub struct DeltaTx {
     pub env: TxEnv,
+    /// Where the sender's account stands in the state: hashed here, where many are verified at once,
+    /// for the chain's thread, which looks it up once more after each block.
+    pub path: B256,
+}
+
+impl DeltaTx {
+    pub fn new(env: TxEnv) -> Self {
+        let path = keccak256(env.caller);
+        Self { env, path }
+    }
 }
 
 const LEGACY_FROM: u8 = 0xc0;
@@ -63,7 +73,7 @@ pub fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<DeltaTx>, TxError>
         nonce: envelope.nonce(),
         bid: bid(&env),
         last_valid_height: u64::MAX,
-        inner: DeltaTx { env },
+        inner: DeltaTx::new(env),
     })
 }
 

@@ -20,7 +20,7 @@ use adnet_common::genesis::Genesis;
 use adnet_common::mempool::MempoolLimits;
 use adnet_common::node::NodeConfig;
 use adnet_common::worker::{
-    JoinError, LAUNCH_VARIABLE, Launch, Links, MappedLinks, WorkerSetup, run_worker,
+    JoinError, LAUNCH_VARIABLE, Launch, Links, MappedLinks, Opening, WorkerSetup, run_worker,
 };
 use adnet_delta::DeltaApp;
 use anyhow::Context;
@@ -205,10 +205,14 @@ pub fn run_chain(
         incarnation: launch.incarnation,
     };
     match launch.chain {
-        ChainId::Alpha => run_worker::<AlphaApp>(links, setup, |chain| {
-            adnet_alpha::api::router(chain, &launch.alpha_api)
-        })?,
-        ChainId::Delta => run_worker::<DeltaApp>(links, setup, |chain| {
+        ChainId::Alpha => {
+            // Its state is read as it is asked for: there is hardly anything to wait for.
+            let opening = |opening: Opening<AlphaApp>| opening.later.into_router();
+            run_worker(links, setup, opening, |chain| {
+                adnet_alpha::api::router(chain, &launch.alpha_api)
+            })?;
+        }
+        ChainId::Delta => run_worker(links, setup, adnet_delta::api::opening_router, |chain| {
             let limits = ApiLimits::from(config);
             adnet_delta::api::router(chain, &launch.delta_api, &limits)
         })?,

@@ -7,7 +7,7 @@ contract Emitter {
 
     event Called(uint256 indexed number, bytes input);
 
-    fallback() external {
+    fallback() external payable {
         emit Called(++calls, msg.data);
     }
 }

@@ -13,6 +13,7 @@ mod mutation;
 mod network;
 mod pieces;
 mod programs;
+mod questions;
 mod text;
 
 pub use history::{History, history};
@@ -38,6 +39,8 @@ pub enum Group {
     Node,
     /// Calls of Delta's system programs.
     Program,
+    /// Parameters of Delta's JSON-RPC.
+    Question,
     /// What peers say before they are linked, and what is kept of them.
     Peer,
 }
@@ -60,6 +63,7 @@ pub fn decoders() -> Vec<Decoder> {
     all.extend(network::decoders());
     all.extend(pieces::decoders());
     all.extend(programs::decoders());
+    all.extend(questions::decoders());
     all
 }
 

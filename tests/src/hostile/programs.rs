@@ -17,7 +17,7 @@ use alloy_primitives::{Address, U256};
 use std::sync::LazyLock;
 
 /// The state of the genesis.
-static STATE: LazyLock<WorldState> = LazyLock::new(|| {
+pub(super) static STATE: LazyLock<WorldState> = LazyLock::new(|| {
     let genesis = &history().genesis;
     let (root, writes) = DeltaApp::genesis_state(genesis);
     let mut store = MemoryStore::new();

@@ -1,5 +1,6 @@
 //! `adnet wallet` as a person uses it: the real binary, a real node, real proofs.
 
+mod late;
 mod mistakes;
 mod newcomer;
 mod person;

@@ -35,6 +35,14 @@ pub struct Proxy {
 impl Proxy {
     /// `fate` decides by the path. Its threads end with the test's process.
     pub fn before(node: &TestNode, fate: impl Fn(&str) -> Fate + Send + Sync + 'static) -> Self {
+        Self::reading(node, move |path, _| fate(path))
+    }
+
+    /// `fate` decides by the path and the body, and may take its time.
+    pub fn reading(
+        node: &TestNode,
+        fate: impl Fn(&str, &[u8]) -> Fate + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let target = node.alpha().address;
@@ -64,7 +72,7 @@ impl Proxy {
 fn pass(
     client: TcpStream,
     target: SocketAddr,
-    fate: &dyn Fn(&str) -> Fate,
+    fate: &dyn Fn(&str, &[u8]) -> Fate,
     seen: &Mutex<Vec<String>>,
 ) {
     let mut reader = BufReader::new(&client);
@@ -78,7 +86,7 @@ fn pass(
     seen.lock()
         .expect("nobody panics with it")
         .push(path.clone());
-    match fate(&path) {
+    match fate(&path, &body) {
         Fate::Pass => {}
         Fate::Hold => {
             // Until the client gives up.

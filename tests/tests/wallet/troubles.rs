@@ -1,6 +1,6 @@
 //! Deaths and interruptions: what was read stays read, and nothing is lost or paid twice.
 
-use std::{fs, path::Path, process::Stdio, sync::Mutex};
+use std::{fs, path::Path, process::Stdio};
 
 use adnet_tests::harness::{Options, TestNode};
 use nix::{
@@ -141,43 +141,6 @@ fn a_payment_is_on_the_disk_before_it_is_sent() {
         .into_iter()
         .filter(|entry| entry["kind"] == "sent");
     assert_eq!(sent.count(), 1, "once");
-}
-
-#[test]
-fn a_payment_that_comes_too_late_is_made_anew_by_itself() {
-    let node = node();
-    let mut alice = Person::with_wallet(&node);
-    let bob = Person::with_wallet(&node);
-    mint(&node, &alice.address("shielded"), "100", "1");
-    let (held, _) = alice.balance();
-    // Once when it is sent, and once when the wallet looks after what is pending.
-    let left = Mutex::new(2);
-    let late = Proxy::before(&node, move |path| {
-        if !path.ends_with("/broadcast") {
-            return Fate::Pass;
-        }
-        let mut left = left.lock().expect("nobody panics with it");
-        if *left == 0 {
-            return Fate::Pass;
-        }
-        *left -= 1;
-        Fate::Refuse("ANCHOR_UNKNOWN")
-    });
-    alice.node_url = late.url();
-    let to = bob.address("shielded");
-    let order = ["send", "--to", &to, "--amount", "40"];
-    assert_eq!(alice.json(&order)["status"], "final");
-    assert!(late.seen("/v1/transaction/broadcast").len() >= 3);
-    // The two are of the same notes: one has paid, and of the other nothing is left.
-    assert_eq!(bob.balance(), (40 * UNITS_PER_AX, 0));
-    let history = alice.history();
-    let sent: Vec<&Value> = history
-        .iter()
-        .filter(|entry| entry["kind"] == "sent" && entry["status"] == "final")
-        .collect();
-    assert_eq!(sent.len(), 1, "{history:?}");
-    let fee = sent[0]["fee_units"].as_u64().expect("units");
-    assert_eq!(alice.balance(), (held - 40 * UNITS_PER_AX - fee, 0));
 }
 
 #[test]

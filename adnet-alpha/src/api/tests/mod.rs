@@ -16,6 +16,7 @@ use adnet_common::chain_id::ChainId;
 use adnet_common::config::AlphaApiConfig;
 use adnet_common::hash::Hash;
 use adnet_common::ledger::{CommittedBlock, attestation_writes, block_writes};
+use adnet_common::mempool::Admitted;
 use adnet_common::supply::DeltaSupply;
 use adnet_common::worker::{
     ChainHandle, ChainStatus, PendingTx, Request, SiblingError, SiblingValue, Snapshot,
@@ -204,7 +205,9 @@ fn play(requests: &Receiver<Request<AlphaApp>>, answers: &Mutex<Answers>) {
         match request {
             Request::Submit { tx, reply } => {
                 answers.submitted.push(tx.id);
-                let answer = answers.refuse.clone().map_or(Ok(tx.id), Err);
+                let (id, is_new) = (tx.id, true);
+                let admitted = Admitted { id, is_new };
+                let answer = answers.refuse.clone().map_or(Ok(admitted), Err);
                 let _ = reply.send(answer);
             }
             Request::Mempool { limit, reply } => {

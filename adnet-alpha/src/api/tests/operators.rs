@@ -1,6 +1,6 @@
 //! Mint orders of a node that has operators.
 
-use adnet_common::api::sign_request;
+use adnet_common::api::{Operators, sign_request};
 use adnet_common::config::AlphaApiConfig;
 use adnet_common::keys::{KeyKind, SecretKey};
 use axum::body::{Body, to_bytes};
@@ -57,8 +57,12 @@ async fn mints_need_an_operators_signature_on_both_routes() {
     let mut order = serde_json::to_value(TransactionJson::from(&mint)).expect("serialises");
     order.as_object_mut().expect("an object").remove("function");
     let raw = json!({"raw": hex::encode(mint.encode())});
-    // What was signed before the node began is refused, so these are signed after its first second.
-    let now_s = unix_s() + 2;
+    // What can have been used before the node began is refused, so these are signed later.
+    let begun_s = unix_s();
+    while unix_s() <= begun_s + Operators::AHEAD_S {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let now_s = unix_s();
     for (path, body) in [("/v1/mint", &order), ("/v1/transaction/broadcast", &raw)] {
         let refused = |(status, body, told): (u16, Value, bool)| {
             assert!(told, "{path}: {body}");

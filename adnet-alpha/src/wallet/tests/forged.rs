@@ -104,6 +104,31 @@ fn actions_that_none_can_have() {
     );
 }
 
+/// A scan takes a changed commitment for the note of somebody else; the root of the tree tells.
+#[test]
+fn a_commitment_that_was_changed_is_found_out_by_the_root() {
+    let (world, mut wallet, mut blocks) = half_read();
+    let tree = |height: u64| &world.trees[height as usize];
+    let first = wallet.tip().height;
+    assert_eq!(wallet.check_notes(tree(first)), Ok(()));
+    let mut honest = world.fresh(&keys(1), 0);
+    world.read(&mut honest);
+    assert_eq!(honest.check_notes(tree(world.height())), Ok(()));
+    let other = honest.check_notes(tree(first));
+    assert!(matches!(other, Err(CheckError::WrongNotes { .. })));
+
+    let mut txs = blocks.iter_mut().flat_map(|block| &mut block.txs);
+    let actions = &mut txs.next().expect("one shields").actions;
+    let (one, two) = actions.split_at_mut(1);
+    std::mem::swap(&mut one[0].cmx, &mut two[0].cmx);
+    wallet.scan(&blocks).expect("nothing in it is out of order");
+    let Err(CheckError::WrongNotes { height, .. }) = wallet.check_notes(tree(world.height()))
+    else {
+        panic!("it was not found out")
+    };
+    assert_eq!(height, world.height());
+}
+
 /// These are no errors: nobody but the recipient can tell that a ciphertext is none.
 #[test]
 fn ciphertexts_of_nothing_are_nobodys_notes() {

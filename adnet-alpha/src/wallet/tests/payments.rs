@@ -3,6 +3,7 @@
 use adnet_common::keys::EvmAddress;
 
 use super::super::select::{SPENDS_MAX, SelectError};
+use super::super::tree::CHECKPOINTS_MAX;
 use super::super::*;
 use super::world::{LOT, World, keys};
 use crate::compact::Unlock;
@@ -299,6 +300,48 @@ fn what_expires_frees_its_notes_and_can_be_built_again() {
     world.blocks(1);
     assert!(world.actors[ALICE].wallet.pending().is_empty());
     assert_eq!(world.last(BOB).memo(), Some(&memo("again")));
+}
+
+/// A node that lied, or a network that was reset: what was sent stays sent.
+#[test]
+fn a_final_payment_is_pending_again_where_the_wallet_goes_back_before_it() {
+    let mut world = shielded();
+    let before = world.height();
+    let intent = Intent::Send {
+        recipient: world.address(BOB, 0),
+        amount_units: 2 * LOT,
+        memo: memo("once"),
+    };
+    let id = world.pay(ALICE, BOB, &intent).expect("it is there");
+    world.blocks(1);
+    let settled = world.last(ALICE);
+    assert_eq!((settled.id, settled.status), (id, Status::Final));
+
+    // Also when the wallet was closed in between.
+    let json = world.take(ALICE).to_json();
+    let mut wallet = Wallet::from_json(json.as_bytes()).expect("its own file");
+    wallet.rewind(before).expect("is recent");
+    let line = wallet.history().pop().expect("it is there");
+    assert_eq!(
+        (line.id, line.status, line.height),
+        (id, Status::Pending, None)
+    );
+    assert_eq!(line.memo(), Some(&memo("once")));
+    let [pending] = wallet.pending() else {
+        panic!("one is pending")
+    };
+    assert!(!pending.raw().is_empty());
+    // Its notes pay for nothing else.
+    assert!(wallet.plan(&intent, &world.conditions(ALICE)).is_err());
+
+    world.read(&mut wallet);
+    assert!(wallet.pending().is_empty());
+    let again = wallet.history().pop().expect("it is there");
+    assert_eq!(again, settled);
+    world.actors[ALICE].wallet = wallet;
+    // Whence the wallet cannot go back, nothing is kept of it.
+    world.blocks(CHECKPOINTS_MAX);
+    assert!(!world.take(ALICE).to_json().contains("settled"));
 }
 
 #[test]

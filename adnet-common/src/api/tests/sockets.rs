@@ -19,11 +19,31 @@ pub(super) async fn echo(socket: ApiSocket) -> axum::response::Response {
     })
 }
 
-/// A client that has shaken hands.
+/// Far more than all buffers on the way take.
+const NEWS_MESSAGES: usize = 1 << 16;
+const NEWS_MESSAGE_BYTES: usize = 1 << 10;
+
+/// Tells one piece of news.
+pub(super) async fn news(socket: ApiSocket) -> axum::response::Response {
+    socket.open(64, |mut socket: Socket| async move {
+        let messages = std::iter::repeat_n("x".repeat(NEWS_MESSAGE_BYTES), NEWS_MESSAGES);
+        if let Err(Untold::Late(close)) = socket.tell(messages).await {
+            socket.close(close).await;
+        }
+    })
+}
+
+/// A client of the route `/echo` that has shaken hands.
 async fn connected(server: &Server) -> TcpStream {
+    upgraded(server, "/echo").await
+}
+
+async fn upgraded(server: &Server, path: &str) -> TcpStream {
     let mut stream = server.connect().await;
-    let request = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
@@ -134,6 +154,23 @@ async fn messages_take_from_the_rate_and_wait_for_it() {
     }
     // The handshake and one message are the burst, four more come at 50 ms each.
     assert!(begun.elapsed() > Duration::from_millis(150), "they waited");
+}
+
+#[tokio::test]
+async fn news_that_somebody_takes_bit_by_bit_is_not_kept_for_ever() {
+    let server = start(limits());
+    let mut client = upgraded(&server, "/news").await;
+    let (mut taken, mut buffer) = (0, vec![0; 16 << 10]);
+    // Quick enough for each write, and far too slow for all of them.
+    let trickle = async {
+        while let Ok(bytes @ 1..) = client.read(&mut buffer).await {
+            taken += bytes;
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ended = timeout(PATIENCE, trickle).await;
+    ended.expect("the server lets go");
+    assert!(taken < NEWS_MESSAGES * NEWS_MESSAGE_BYTES, "{taken}");
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ proptest! {
             let all = Shown { sender: None, txs: 100, bytes: usize::MAX };
             let overview = pool.overview(&all);
             prop_assert_eq!((overview.ready_total, overview.ready.len()), (pending, pending));
-            prop_assert_eq!(overview.held_back_total, pool.queued_len());
+            let queued = pool.queued_len();
+            prop_assert_eq!((overview.held_back_total, overview.held_back.len()), (queued, queued));
             prop_assert_eq!(pool.lasts.len(), pool.senders.len());
         }
     }

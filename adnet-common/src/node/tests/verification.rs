@@ -7,8 +7,8 @@ use crate::block::{Block, Body, Header};
 use crate::chain_id::ChainId;
 use crate::consensus::{CommitCertificate, Step};
 use crate::genesis::Genesis;
-use crate::hash::Hash;
 use crate::ledger;
+use crate::mempool::Admitted;
 use crate::node::verifying::{BlockTxs, GOSSIPED_MAX};
 use crate::node::{Fault, Input, Output, Peer, Topic, Urgency, Verdict, VerifyJob};
 use crate::worker::Request;
@@ -52,7 +52,7 @@ fn gossip(machine: &mut Tested, from: u8, raw: &[u8]) -> Vec<Output<App>> {
     )
 }
 
-fn submit(machine: &mut Tested, tx: VerifiedTx<()>) -> Result<Hash, TxError> {
+fn submit(machine: &mut Tested, tx: VerifiedTx<()>) -> Result<Admitted, TxError> {
     let (reply, mut answer) = oneshot::channel();
     let tx = Arc::new(tx);
     step(machine, Input::Request(Request::Submit { tx, reply }));

@@ -8,16 +8,20 @@
 //! Verifying stands back: this thread, and with it those that `verify_all` starts from it, has a lower
 //! priority than the chain's thread and the API's. When nothing waits it sleeps.
 
+mod client;
 mod figures;
 mod queue;
 
+pub(super) use client::Submission;
 pub(super) use figures::VerifierFigures;
-pub(super) use queue::Answer;
+pub(super) use queue::{Answer, Done};
 
 use super::clock::monotonic_ns;
 use crate::application::{Application, TxError, Until};
 use crate::hash::Hash;
+use crate::mempool::Admitted;
 use crate::node::{Checked, Verified, VerifyJob};
+use client::Room;
 use queue::{Batch, Queue};
 use std::io;
 use std::sync::mpsc::Sender;
@@ -29,9 +33,9 @@ use tokio::sync::oneshot;
 /// other processes of the machine must not push them aside.
 const NICE: i32 = 3;
 
-/// Where answers to jobs go, and what tells the chain's thread of them.
+/// Where answers to jobs and verified transactions go, and what tells the chain's thread of them.
 pub(super) struct Chain<T> {
-    pub answers: Sender<Answer<T>>,
+    pub done: Sender<Done<T>>,
     pub wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -45,6 +49,8 @@ struct Shared<A: Application> {
     verified: Arc<Verified<A::Tx>>,
     state: Mutex<State<A::Tx>>,
     waiting: Condvar,
+    room: Room,
+    chain: Chain<A::Tx>,
     figures: VerifierFigures,
 }
 
@@ -70,12 +76,14 @@ impl<A: Application> Verifier<A> {
             verified,
             state: Mutex::new(state),
             waiting: Condvar::new(),
+            room: Room::default(),
+            chain,
             figures,
         });
         let own = Arc::clone(&shared);
         thread::Builder::new()
             .name("verifier".into())
-            .spawn(move || own.run(&chain))?;
+            .spawn(move || own.run())?;
         Ok(Self { shared })
     }
 
@@ -92,19 +100,27 @@ impl<A: Application> Verifier<A> {
         self.shared.state().queue.abandon(job);
     }
 
-    /// Verifies a client's transaction. `None` if too many wait already, or the node stops.
-    pub(super) async fn verify(&self, raw: Vec<u8>) -> Option<Checked<A::Tx>> {
-        let key = self.shared.verified.key(&raw);
-        if let Some(known) = self.shared.verified.get(&key) {
-            return Some(Ok(known));
-        }
+    /// Verifies a client's transaction and has the chain take it in.
+    pub(super) async fn submit(&self, raw: Vec<u8>) -> Result<Admitted, TxError> {
+        let shared = &self.shared;
         let (reply, answer) = oneshot::channel();
-        if !self.shared.state().queue.add_client(key, raw, reply) {
-            self.shared.figures.refused.inc();
-            return None;
+        let Some(client) = shared.room.admit(raw.len(), reply) else {
+            shared.figures.refused.inc();
+            return Err(overloaded());
+        };
+        let key = shared.verified.key(&raw);
+        match shared.verified.get(&key) {
+            Some(tx) => shared.tell(Done {
+                answers: Vec::new(),
+                submissions: vec![Submission { tx, client }],
+            }),
+            None => {
+                shared.state().queue.add_client(key, raw, client);
+                shared.waiting.notify_one();
+            }
         }
-        self.shared.waiting.notify_one();
-        answer.await.ok()
+        let stopped = |_| TxError::new("UNAVAILABLE", "the chain stopped before it answered");
+        answer.await.map_err(stopped)?
     }
 
     /// Transactions that wait or are being verified.
@@ -126,7 +142,14 @@ impl<A: Application> Shared<A> {
         state.expect("nobody panics while holding the queue")
     }
 
-    fn run(&self, chain: &Chain<A::Tx>) {
+    /// The chain hears it, if there is something and it has not stopped.
+    fn tell(&self, done: Done<A::Tx>) {
+        if !done.is_empty() && self.chain.done.send(done).is_ok() {
+            (self.chain.wake)();
+        }
+    }
+
+    fn run(&self) {
         stand_back();
         while let Some(batch) = self.next() {
             let started_ns = monotonic_ns();
@@ -136,19 +159,13 @@ impl<A: Application> Shared<A> {
             let mut state = self.state();
             let mut txs = batch.txs.into_iter();
             // The first that is not valid may be the last: those behind it have no result.
-            let results = checked.into_iter().zip(&mut txs);
-            let answers: Vec<_> = results
-                .flat_map(|(checked, (key, _))| state.queue.finish(&key, checked))
-                .collect();
+            let mut done = Done::default();
+            for (checked, (key, _)) in checked.into_iter().zip(&mut txs) {
+                state.queue.finish(&key, checked, &mut done);
+            }
             state.queue.put_back(txs);
             drop(state);
-            let has_answers = !answers.is_empty();
-            for answer in answers {
-                let _ = chain.answers.send(answer); // the chain may have stopped
-            }
-            if has_answers {
-                (chain.wake)();
-            }
+            self.tell(done);
         }
     }
 

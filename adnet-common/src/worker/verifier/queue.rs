@@ -9,18 +9,15 @@
 //! is served later moves forward with whoever is in more of a hurry. What nobody waits for any more, a
 //! client that has gone away or a block that is known not to be valid, is not verified.
 //!
-//! Pure: no clock, no thread. Bounds: clients in number and bytes; jobs are bounded by the chain's
+//! Pure: no clock, no thread. Clients are bounded where they come in (`client`), jobs by the chain's
 //! thread, which hands them out (`node/verifying.rs`).
 
+use super::client::{Client, Submission};
 use crate::application::{TxError, Until};
 use crate::hash::Hash;
 use crate::node::{Checked, Urgency, VerifyJob};
 use std::collections::{BTreeMap, VecDeque};
-use tokio::sync::oneshot;
 
-/// Transactions of clients that wait, with those being verified.
-const CLIENTS_MAX: usize = 1_024;
-const CLIENT_BYTES_MAX: usize = 32 << 20;
 /// Verified together: a block waits for the end of a batch at most, and larger batches are hardly
 /// cheaper per transaction.
 const BATCH_TXS_MAX: usize = 64;
@@ -28,10 +25,10 @@ const BATCH_OF_BLOCKS_TXS_MAX: usize = 128;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Who waits for a transaction.
-enum Asker<T> {
+enum Asker {
     /// A job, and the place in it.
     Job(u64, usize),
-    Client(oneshot::Sender<Checked<T>>),
+    Client(Client),
 }
 
 /// The rows of the waiting. The number is the place among the lanes.
@@ -47,13 +44,12 @@ const LANES: usize = 4;
 /// Those that take turns.
 const IN_TURN: [Lane; 3] = [Lane::Sync, Lane::Gossip, Lane::Clients];
 
-struct Entry<T> {
+struct Entry {
     /// Empty while it is being verified.
     raw: Vec<u8>,
-    bytes: usize,
     lane: Lane,
     is_running: bool,
-    askers: Vec<Asker<T>>,
+    askers: Vec<Asker>,
 }
 
 /// A job as far as it is known. Ends with the first that is known not to be valid: it needs nothing
@@ -76,6 +72,28 @@ pub struct Answer<T> {
     pub checked: Vec<Checked<T>>,
 }
 
+/// What can be told once some transactions are verified.
+pub struct Done<T> {
+    pub answers: Vec<Answer<T>>,
+    /// For the chain to take in.
+    pub submissions: Vec<Submission<T>>,
+}
+
+impl<T> Default for Done<T> {
+    fn default() -> Self {
+        Self {
+            answers: Vec::new(),
+            submissions: Vec::new(),
+        }
+    }
+}
+
+impl<T> Done<T> {
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.submissions.is_empty()
+    }
+}
+
 /// Transactions to be verified together.
 pub struct Batch {
     /// With what they are found by.
@@ -86,14 +104,12 @@ pub struct Batch {
 
 /// See the module.
 pub struct Queue<T> {
-    entries: BTreeMap<Hash, Entry<T>>,
+    entries: BTreeMap<Hash, Entry>,
     /// Rows of each lane; a row is a job's, and its turn comes again when the others had theirs. A
     /// transaction that has moved to another lane stays named in its old row.
     lanes: [VecDeque<VecDeque<Hash>>; LANES],
     turn: usize,
     jobs: BTreeMap<u64, Job<T>>,
-    clients: usize,
-    client_bytes: usize,
 }
 
 impl<T> Default for Queue<T> {
@@ -103,8 +119,6 @@ impl<T> Default for Queue<T> {
             lanes: Default::default(),
             turn: 0,
             jobs: BTreeMap::new(),
-            clients: 0,
-            client_bytes: 0,
         }
     }
 }
@@ -131,35 +145,16 @@ impl<T> Queue<T> {
         self.jobs.remove(&job);
     }
 
-    /// Takes in a client's transaction, if there is room.
-    pub fn add_client(
-        &mut self,
-        key: Hash,
-        raw: Vec<u8>,
-        reply: oneshot::Sender<Checked<T>>,
-    ) -> bool {
-        if self.clients >= CLIENTS_MAX || self.client_bytes + raw.len() > CLIENT_BYTES_MAX {
-            return false;
-        }
-        self.clients += 1;
-        self.client_bytes += raw.len();
+    /// Takes in a client's transaction.
+    pub fn add_client(&mut self, key: Hash, raw: Vec<u8>, client: Client) {
         let (lane, mut row) = (Lane::Clients, VecDeque::new());
-        self.ask(key, raw, lane, Asker::Client(reply), &mut row);
+        self.ask(key, raw, lane, Asker::Client(client), &mut row);
         self.lanes[lane as usize].push_back(row);
-        true
     }
 
-    fn ask(
-        &mut self,
-        key: Hash,
-        raw: Vec<u8>,
-        lane: Lane,
-        asker: Asker<T>,
-        row: &mut VecDeque<Hash>,
-    ) {
+    fn ask(&mut self, key: Hash, raw: Vec<u8>, lane: Lane, asker: Asker, row: &mut VecDeque<Hash>) {
         let is_new = !self.entries.contains_key(&key);
         let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            bytes: raw.len(),
             raw,
             lane,
             is_running: false,
@@ -231,11 +226,10 @@ impl<T> Queue<T> {
             let jobs = &self.jobs;
             let is_awaited = entry.askers.iter().any(|asker| match asker {
                 Asker::Job(id, place) => jobs.get(id).is_some_and(|job| job.needs(*place)),
-                Asker::Client(reply) => !reply.is_closed(),
+                Asker::Client(client) => !client.has_left(),
             });
             if !is_awaited {
-                let entry = self.entries.remove(&key).expect("seen above");
-                self.leave(&entry);
+                self.entries.remove(&key);
                 continue;
             }
             entry.is_running = true;
@@ -257,29 +251,20 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The clients among those who asked for this wait no longer.
-    fn leave(&mut self, entry: &Entry<T>) {
-        let is_client = |asker: &&Asker<T>| matches!(asker, Asker::Client(_));
-        let clients = entry.askers.iter().filter(is_client).count();
-        self.clients -= clients;
-        self.client_bytes -= clients * entry.bytes;
-    }
-
-    /// Takes in what came of a transaction of a batch: tells clients, and returns the jobs that this
-    /// has answered.
-    pub fn finish(&mut self, key: &Hash, checked: Checked<T>) -> Vec<Answer<T>> {
+    /// Takes in what came of a transaction of a batch: clients hear of one that is not valid; jobs that
+    /// this has answered, and what the chain is to take in, are added to `done`.
+    pub fn finish(&mut self, key: &Hash, checked: Checked<T>, done: &mut Done<T>) {
         let entry = self.entries.remove(key);
         let entry = entry.expect("it waits until it is finished");
-        self.leave(&entry);
-        let mut answers = Vec::new();
         for asker in entry.askers {
-            match asker {
-                // One that has gone away does not hear it.
-                Asker::Client(reply) => drop(reply.send(copy(&checked))),
-                Asker::Job(id, place) => answers.extend(self.note(id, place, copy(&checked))),
+            match (asker, copy(&checked)) {
+                (Asker::Client(client), Ok(tx)) => done.submissions.push(Submission { tx, client }),
+                (Asker::Client(client), Err(error)) => client.refuse(error),
+                (Asker::Job(id, place), checked) => {
+                    done.answers.extend(self.note(id, place, checked));
+                }
             }
         }
-        answers
     }
 
     /// Notes one result of a job, which may be its last, or the first that is not valid.
@@ -315,7 +300,25 @@ mod tests {
     use super::*;
     use crate::application::Bid;
     use crate::application::VerifiedTx;
+    use crate::mempool::Admitted;
+    use crate::worker::verifier::client::Room;
     use std::sync::Arc;
+    use tokio::sync::oneshot;
+
+    type Heard = oneshot::Receiver<Result<Admitted, TxError>>;
+
+    fn client() -> (Client, Heard) {
+        let (reply, heard) = oneshot::channel();
+        let client = Room::default().admit(100, reply);
+        (client.expect("there is room"), heard)
+    }
+
+    fn finish(queue: &mut Queue<()>, name: u8, checked: Checked<()>) -> Vec<Answer<()>> {
+        let mut done = Done::default();
+        queue.finish(&key(name), checked, &mut done);
+        assert!(done.submissions.is_empty(), "no client has asked");
+        done.answers
+    }
 
     fn key(name: u8) -> Hash {
         Hash([name; 32])
@@ -371,8 +374,8 @@ mod tests {
             (4, Urgency::Consensus, &[21, 22, 23]),
             (5, Urgency::Consensus, &[31, 32]),
         ]);
-        let (reply, _client) = oneshot::channel();
-        assert!(queue.add_client(key(41), vec![41; 100], reply));
+        let (client, _heard) = client();
+        queue.add_client(key(41), vec![41; 100], client);
         assert_eq!(names(&queue.next_batch()), [21, 31, 22, 32, 23]);
         assert_eq!(names(&queue.next_batch()), [11, 1, 41, 12, 2, 13]);
         assert!(queue.next_batch().is_none());
@@ -381,8 +384,10 @@ mod tests {
     #[test]
     fn the_same_bytes_are_verified_once_and_hurry_with_the_most_urgent() {
         let mut queue = queue(&[(1, Urgency::Gossip, &[1]), (2, Urgency::Gossip, &[2])]);
-        let (reply, mut client) = oneshot::channel();
-        assert!(queue.add_client(key(1), vec![1; 100], reply));
+        let (first, mut heard) = client();
+        queue.add_client(key(1), vec![1; 100], first);
+        let (second, mut refused) = client();
+        queue.add_client(key(2), vec![2; 100], second);
         let (job_3, keys) = job(3, Urgency::Consensus, &[1, 1, 7]);
         queue.add_job(job_3, keys);
         assert_eq!(names(&queue.next_batch()), [1, 7]);
@@ -390,17 +395,21 @@ mod tests {
         let (job_4, keys) = job(4, Urgency::Consensus, &[1]);
         queue.add_job(job_4, keys);
         assert_eq!(names(&queue.next_batch()), [2]);
-        let answered: Vec<u64> = queue
-            .finish(&key(1), good(1))
-            .iter()
-            .map(|a| a.job)
-            .collect();
+        let mut done = Done::default();
+        queue.finish(&key(1), good(1), &mut done);
+        let answered: Vec<u64> = done.answers.iter().map(|a| a.job).collect();
         assert_eq!(answered, [1, 4]);
-        assert!(client.try_recv().expect("it was told").is_ok());
-        let last = queue.finish(&key(7), good(7));
+        let [submission] = &done.submissions[..] else {
+            panic!("one client has asked for it")
+        };
+        assert_eq!(submission.tx.id, key(1));
+        assert!(heard.try_recv().is_err(), "the chain has not answered yet");
+        let last = finish(&mut queue, 7, good(7));
         assert_eq!((last[0].job, last[0].checked.len()), (3, 3));
-        assert_eq!(queue.finish(&key(2), good(2)).len(), 1);
-        assert_eq!((queue.len(), queue.clients, queue.client_bytes), (0, 0, 0));
+        assert_eq!(finish(&mut queue, 2, bad()).len(), 1);
+        let refusal = refused.try_recv().expect("it was told");
+        assert_eq!(refusal.map_err(|error| error.code), Err("BAD"));
+        assert_eq!(queue.len(), 0);
         assert!(queue.next_batch().is_none());
     }
 
@@ -413,7 +422,7 @@ mod tests {
         let mut answers = Vec::new();
         for name in batch {
             let checked = if name == 5 { bad() } else { good(name) };
-            answers.extend(queue.finish(&key(name), checked));
+            answers.extend(finish(&mut queue, name, checked));
         }
         let [answer] = &answers[..] else {
             panic!("one answer")
@@ -436,7 +445,7 @@ mod tests {
         let answers: Vec<_> = results
             .into_iter()
             .zip(&mut txs)
-            .flat_map(|(checked, (key, _))| queue.finish(&key, checked))
+            .flat_map(|(checked, (key, _))| finish(&mut queue, key.0[0], checked))
             .collect();
         assert_eq!((answers.len(), answers[0].job), (1, 1));
         queue.put_back(txs);
@@ -457,40 +466,32 @@ mod tests {
             (3, Urgency::Gossip, &[11, 12, 13, 14]),
         ]);
         assert_eq!(names(&queue.next_batch()), [3]);
-        let answers = queue.finish(&key(3), bad());
+        let answers = finish(&mut queue, 3, bad());
         assert_eq!((answers.len(), answers[0].job), (1, 2));
         // The last of the first job is not verified.
         assert_eq!(names(&queue.next_batch()), [1, 11, 2, 12, 13, 14]);
-        assert!(queue.finish(&key(1), good(1)).is_empty());
-        let answers = queue.finish(&key(2), good(2));
+        assert!(finish(&mut queue, 1, good(1)).is_empty());
+        let answers = finish(&mut queue, 2, good(2));
         assert_eq!((answers.len(), answers[0].job), (1, 1));
         assert_eq!(answers[0].checked.len(), 3);
         // What comes all the same is nothing to the job, nor is a second bad one.
-        assert!(queue.finish(&key(13), bad()).is_empty());
-        assert!(queue.finish(&key(14), bad()).is_empty());
-        assert!(queue.finish(&key(11), good(11)).is_empty());
-        let answers = queue.finish(&key(12), bad());
+        assert!(finish(&mut queue, 13, bad()).is_empty());
+        assert!(finish(&mut queue, 14, bad()).is_empty());
+        assert!(finish(&mut queue, 11, good(11)).is_empty());
+        let answers = finish(&mut queue, 12, bad());
         assert_eq!((answers[0].job, answers[0].checked.len()), (3, 2));
         assert!(queue.next_batch().is_none());
         assert_eq!((queue.len(), queue.jobs.len()), (0, 0));
     }
 
     #[test]
-    fn clients_have_a_bound_and_those_that_go_away_cost_nothing() {
+    fn clients_that_go_away_cost_nothing() {
         let mut queue = Queue::<()>::default();
-        let mut clients = Vec::new();
-        let name = |n: usize| Hash::of("test", &[&n.to_be_bytes()]);
-        for n in 0..CLIENTS_MAX {
-            let (reply, client) = oneshot::channel();
-            assert!(queue.add_client(name(n), vec![0; 100], reply));
-            clients.push(client);
+        for name in 0..100 {
+            let (client, _) = client();
+            queue.add_client(key(name), vec![name; 100], client);
         }
-        let (reply, client) = oneshot::channel();
-        assert!(!queue.add_client(name(CLIENTS_MAX), vec![0; 100], reply));
-        drop((clients, client));
         assert!(queue.next_batch().is_none());
-        assert_eq!((queue.len(), queue.clients, queue.client_bytes), (0, 0, 0));
-        let (reply, _client) = oneshot::channel();
-        assert!(!queue.add_client(name(0), vec![0; CLIENT_BYTES_MAX + 1], reply));
+        assert_eq!(queue.len(), 0);
     }
 }

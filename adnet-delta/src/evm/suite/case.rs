@@ -104,7 +104,7 @@ fn decode(rules: &Rules, raw: &Bytes) -> Result<DeltaTx, TxError> {
             let sender = recover(&digest, odd, signature.r(), signature.s());
             let sender = sender.map_err(|e| TxError::new("INVALID_SIGNATURE", e.to_string()))?;
             let env = transaction::environment(&envelope, sender);
-            Ok(DeltaTx { env })
+            Ok(DeltaTx::new(env))
         }
         verified => Ok(verified?.inner),
     }

@@ -5,7 +5,7 @@
 //! are dealt out to threads; what comes of it does not depend on how.
 
 use super::Leaf;
-use super::node::{Children, Node};
+use super::node::{Children, Node, key_nibble};
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
 use std::sync::{Arc, Mutex};
@@ -73,25 +73,17 @@ fn ordered<V>(leaves: Vec<(B256, V)>) -> Vec<Slot<V>> {
     slots.collect()
 }
 
-fn nibble(key: &B256, at: usize) -> u8 {
-    if at.is_multiple_of(2) {
-        key[at / 2] >> 4
-    } else {
-        key[at / 2] & 0xf
-    }
-}
-
 /// How many nibbles from `depth` on all keys have in common.
 fn common<V>(leaves: &[Slot<V>], depth: usize) -> usize {
     let (first, last) = (&leaves[0].0, &leaves[leaves.len() - 1].0);
-    let same = (depth..64).take_while(|at| nibble(first, *at) == nibble(last, *at));
+    let same = (depth..64).take_while(|at| key_nibble(first, *at) == key_nibble(last, *at));
     same.count()
 }
 
 /// The leaves for each of the sixteen children of a branch at `depth`.
 fn runs<V>(mut leaves: &mut [Slot<V>], depth: usize) -> impl Iterator<Item = &mut [Slot<V>]> {
     (0..16u8).map(move |index| {
-        let end = leaves.partition_point(|(key, _)| nibble(key, depth) <= index);
+        let end = leaves.partition_point(|(key, _)| key_nibble(key, depth) <= index);
         let (run, rest) = std::mem::take(&mut leaves).split_at_mut(end);
         leaves = rest;
         run

@@ -61,23 +61,38 @@ fn nibble(path: &Nibbles, at: usize) -> usize {
     )
 }
 
-pub fn get<'a, V>(mut node: &'a Node<V>, path: &Nibbles) -> Option<&'a V> {
-    let mut rest = *path;
+/// Walks branches by the key's own bytes: they are most of the way, and a slice of a path costs more.
+pub fn get<'a, V>(mut node: &'a Node<V>, key: &B256) -> Option<&'a V> {
+    let mut depth = 0;
     loop {
         match &node.kind {
-            Kind::Leaf { path, value } => return (*path == rest).then_some(value),
+            Kind::Leaf { path, value } => {
+                let rest = Nibbles::unpack_array(&key.0).slice(depth..);
+                return (*path == rest).then_some(value);
+            }
             Kind::Extension { path, child } => {
+                let rest = Nibbles::unpack_array(&key.0).slice(depth..);
                 if !rest.starts_with(path) {
                     return None;
                 }
-                rest = rest.slice(path.len()..);
+                depth += path.len();
                 node = child;
             }
             Kind::Branch(children) => {
-                node = children[nibble(&rest, 0)].as_deref()?;
-                rest = rest.slice(1..);
+                node = children[usize::from(key_nibble(key, depth))].as_deref()?;
+                depth += 1;
             }
         }
+    }
+}
+
+/// The nibble of a key at a depth below 64.
+pub fn key_nibble(key: &B256, depth: usize) -> u8 {
+    let byte = key[depth / 2];
+    if depth.is_multiple_of(2) {
+        byte >> 4
+    } else {
+        byte & 0xf
     }
 }
 
@@ -127,16 +142,16 @@ pub fn collect<'a, V>(
     }
 }
 
-/// Sets the leaf at `path` below `at`.
-pub fn insert<V: Clone>(at: &mut Arc<Node<V>>, path: Nibbles, value: V) {
+/// Sets the leaf of `key` below `at`, which stands at this depth.
+pub fn insert<V: Clone>(at: &mut Arc<Node<V>>, key: &B256, depth: usize, value: V) {
     let node = Arc::make_mut(at);
     node.reference = OnceLock::new();
-    let (own, common) = match &mut node.kind {
+    let rest = || Nibbles::unpack_array(&key.0).slice(depth..);
+    let (path, own, common) = match &mut node.kind {
         Kind::Branch(children) => {
-            let rest = path.slice(1..);
-            match &mut children[nibble(&path, 0)] {
-                Some(child) => insert(child, rest, value),
-                empty => *empty = Some(Arc::new(Node::leaf(rest, value))),
+            match &mut children[usize::from(key_nibble(key, depth))] {
+                Some(child) => insert(child, key, depth + 1, value),
+                empty => *empty = Some(Arc::new(Node::leaf(rest().slice(1..), value))),
             }
             return;
         }
@@ -144,18 +159,20 @@ pub fn insert<V: Clone>(at: &mut Arc<Node<V>>, path: Nibbles, value: V) {
             path: own,
             value: old,
         } => {
+            let path = rest();
             if *own == path {
                 *old = value;
                 return;
             }
-            (*own, own.common_prefix_length(&path))
+            (path, *own, own.common_prefix_length(&path))
         }
         Kind::Extension { path: own, child } => {
+            let path = rest();
             let common = own.common_prefix_length(&path);
             if common == own.len() {
-                return insert(child, path.slice(common..), value);
+                return insert(child, key, depth + common, value);
             }
-            (*own, common)
+            (path, *own, common)
         }
     };
     // The paths part after `common` nibbles: a branch goes there, below an extension if needed.

@@ -24,6 +24,7 @@ mod pay;
 mod progress;
 mod secrets;
 mod session;
+mod shortage;
 mod show;
 mod sync;
 mod transact;

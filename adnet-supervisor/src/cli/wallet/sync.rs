@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use adnet_alpha::{
     compact::CompactBlock,
+    pool::tree::NoteTree,
     wallet::{ScanError, Status, Wallet},
 };
 use adnet_common::hash::Hash;
@@ -63,6 +64,9 @@ pub(super) fn sync_with(
     // Also after an error: what is read is read.
     session.save()?;
     read?;
+    if synced.actions > 0 {
+        check_notes(session.wallet(node, facts)?, node)?;
+    }
     send_again(session.wallet(node, facts)?, node);
     Ok(synced)
 }
@@ -130,6 +134,27 @@ fn read_blocks(
         }
     }
     Ok(())
+}
+
+/// Compares the notes that were read with the node's tree, if it still has that one: a payment with
+/// another root would be proved for nothing.
+fn check_notes(wallet: &Wallet, node: &NodeClient) -> anyhow::Result<()> {
+    let tip = wallet.tip();
+    let Some(tree) = node.tree(tip.height)? else {
+        return Ok(());
+    };
+    let notes = NoteTree::decode(&tree.frontier)
+        .with_context(|| format!("{} gave a broken tree of note commitments", node.url()))?;
+    if tree.block_hash != tip.hash {
+        return Ok(()); // another chain, which the next blocks tell
+    }
+    wallet.check_notes(&notes).with_context(|| {
+        format!(
+            "{} contradicts itself; `adnet wallet scan --anew` reads the chain again, and --node names \
+             another node",
+            node.url()
+        )
+    })
 }
 
 /// Goes back to the last block that the node has too.

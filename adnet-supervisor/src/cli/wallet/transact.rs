@@ -3,7 +3,8 @@
 //! A transaction is on the disk before its first byte goes to a node. So whatever kills this process,
 //! and whenever, the next command knows of it: its notes are not spent a second time, and it is handed
 //! over again until it is in a block or its time is over. What the node refuses because it came too
-//! late is planned and proved once more.
+//! late is planned and proved once more, of the same notes and with the same number; whichever of the
+//! two comes to a block has paid.
 
 use std::{
     io::{self, Write},
@@ -13,20 +14,20 @@ use std::{
 };
 
 use adnet_alpha::wallet::{
-    Built, Conditions, Intent, Pending, Phase, Plan, PlanError, Source, Status,
+    Built, Conditions, Intent, Pending, Phase, Plan, Source, Status,
     keys::{SpendingKeys, ViewingKeys},
     prepare_proving,
-    select::SelectError,
 };
 use adnet_common::hash::Hash;
 use anyhow::{Context, anyhow, bail};
 
 use super::{
     interrupt::Interrupted,
-    node::{Answer, NetworkFacts, NodeClient},
+    node::{Answer, NetworkFacts, NodeClient, is_refusal},
     options::{NodeArgs, SendArgs, WalletArgs},
     output::{Fields, Report},
     session::Session,
+    shortage::{explained, may_help},
     sync::sync_with,
 };
 use crate::cli::{
@@ -37,6 +38,14 @@ use crate::cli::{
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Refusals that say that the transaction came too late: another one of the same kind would be taken.
 const TOO_LATE: [&str; 2] = ["ANCHOR_UNKNOWN", "EXPIRED"];
+/// Refusals that say that another transaction has, or will have, used up the same. If that is the one in
+/// whose place this one comes, everything is as it was wanted.
+const USED_UP: [&str; 4] = [
+    "NULLIFIER_SPENT",
+    "NONCE_TOO_LOW",
+    "CLAIMED",
+    "REPLACEMENT_UNDERPRICED",
+];
 /// Refusals after which no node will ever take these very bytes. After any other one it may come to a
 /// block all the same, so it is kept and its notes stay set aside.
 const NEVER: [&str; 18] = [
@@ -177,31 +186,77 @@ impl Workshop<'_> {
                 earlier.id
             );
             return match self.send(&earlier)? {
-                Sent::Final(height) => {
-                    self.sync()?;
-                    Ok((earlier, Some(height)))
-                }
-                Sent::Accepted => Ok((earlier, None)),
                 Sent::TooLate(why) => bail!("{} came too late ({why}): try again", earlier.id),
+                sent => self.done(earlier, sent),
             };
         }
-        let mut plan = self.plan(intent)?;
-        loop {
-            let built = self.build(&plan)?;
-            let outgoing = Outgoing::of(&built);
-            match self.send(&outgoing)? {
-                Sent::Final(height) => {
-                    self.sync()?;
-                    return Ok((outgoing, Some(height)));
-                }
-                Sent::Accepted => return Ok((outgoing, None)),
-                Sent::TooLate(why) if plan.replaces.is_none() => {
-                    eprintln!("adnet: {} came too late ({why}); it is made anew", built.id);
-                    plan = self.anew(&built)?;
-                }
-                Sent::TooLate(why) => bail!("{} came too late twice: {why}", built.id),
+        let plan = self.plan(intent)?;
+        let built = self.build(&plan)?;
+        let first = Outgoing::of(&built);
+        let why = match self.send(&first)? {
+            Sent::TooLate(why) => why,
+            sent => return self.done(first, sent),
+        };
+        if let Some(sent) = self.after_all(&first)? {
+            return self.done(first, sent);
+        }
+        eprintln!("adnet: {} came too late ({why}); it is made anew", first.id);
+        let window_blocks = self.facts.expiry_window_blocks;
+        let wallet = self.session.wallet(&self.node, &self.facts)?;
+        let plan = wallet.plan_again(built.id, &plan, window_blocks);
+        let second = Outgoing::of(&self.build(&plan)?);
+        let error = match self.send(&second) {
+            Ok(Sent::TooLate(why)) => anyhow!("{} came too late twice: {why}", second.id),
+            Err(error) if USED_UP.iter().any(|code| is_refusal(&error, code)) => error,
+            sent => return self.done(second, sent?),
+        };
+        for outgoing in [first, second] {
+            if let Some(sent) = self.after_all(&outgoing)? {
+                return self.done(outgoing, sent);
             }
         }
+        Err(error)
+    }
+
+    /// What is to be reported.
+    fn done(&mut self, outgoing: Outgoing, sent: Sent) -> anyhow::Result<(Outgoing, Option<u64>)> {
+        match sent {
+            Sent::Final(height) => {
+                self.sync()?;
+                Ok((outgoing, Some(height)))
+            }
+            Sent::Accepted => Ok((outgoing, None)),
+            Sent::TooLate(why) => bail!("{} came too late: {why}", outgoing.id),
+        }
+    }
+
+    /// What has become of a transaction that was refused, if it is in a block all the same, or waits for
+    /// one: a refusal is the word of one node at one moment, and the bytes were out.
+    fn after_all(&mut self, outgoing: &Outgoing) -> anyhow::Result<Option<Sent>> {
+        // It hands over again what is pending.
+        self.sync()?;
+        let id = outgoing.id;
+        if let Some(height) = self.final_height(&id)? {
+            return Ok(Some(Sent::Final(height)));
+        }
+        if self.node.transaction(&id)?.is_none() {
+            return Ok(None);
+        }
+        eprintln!("adnet: {id} was refused, and is under way all the same");
+        if self.order.send.no_wait {
+            return Ok(Some(Sent::Accepted));
+        }
+        Ok(match self.wait(outgoing)? {
+            Sent::TooLate(_) => None,
+            sent => Some(sent),
+        })
+    }
+
+    /// The block of an own transaction, if the wallet has read it.
+    fn final_height(&mut self, id: &Hash) -> anyhow::Result<Option<u64>> {
+        let history = self.session.wallet(&self.node, &self.facts)?.history();
+        let mut known = history.iter().filter(|entry| entry.id == *id);
+        Ok(known.find_map(|entry| entry.height))
     }
 
     /// The same thing, if it waits for its block already.
@@ -214,13 +269,6 @@ impl Workshop<'_> {
         let mut pending = wallet.pending().iter();
         let same = pending.find(|p| p.intent == *intent && wallet.status(p) == Status::Pending);
         same.map(Outgoing::earlier).transpose()
-    }
-
-    fn anew(&mut self, built: &Built) -> anyhow::Result<Plan> {
-        self.sync()?;
-        let window_blocks = self.facts.expiry_window_blocks;
-        let wallet = self.session.wallet(&self.node, &self.facts)?;
-        Ok(wallet.plan_again(built.id, &built.plan, window_blocks))
     }
 
     fn sync(&mut self) -> anyhow::Result<()> {
@@ -254,7 +302,7 @@ impl Workshop<'_> {
             let is_young = wallet.pool_balance().confirming_units > 0;
             let may_help = may_help(&error, is_young);
             if self.order.send.no_wait || Instant::now() >= self.deadline || !may_help {
-                return Err(self.explained(error, intent));
+                return Err(explained(error, intent));
             }
             waiting.get_or_insert_with(|| {
                 Spinner::new("Waiting until the notes are old enough to be spent")
@@ -313,11 +361,11 @@ impl Workshop<'_> {
                 return Err(refused.into());
             }
             // A node that is busy, lags or fails may take it later, or has taken it.
-            bail!(
-                "{} does not take it now: {}; {id} is kept, and the next command hands it over again",
-                self.node.url(),
-                refused.message
+            let context = format!(
+                "{} does not take it now; {id} is kept, and the next command hands it over again",
+                self.node.url()
             );
+            return Err(anyhow::Error::from(refused).context(context));
         }
         if self.order.send.no_wait {
             return Ok(Sent::Accepted);
@@ -357,10 +405,15 @@ impl Workshop<'_> {
             return Ok(known.height.map(Sent::Final));
         }
         if tip < outgoing.expiry_height {
-            self.node.broadcast(&outgoing.raw)?;
-            return Ok(None);
+            match self.node.broadcast(&outgoing.raw)? {
+                Answer::Refused(refused) if USED_UP.contains(&refused.code.as_str()) => {}
+                _ => return Ok(None),
+            }
         }
         self.sync()?;
+        if let Some(height) = self.final_height(&id)? {
+            return Ok(Some(Sent::Final(height)));
+        }
         let wallet = self.session.wallet(&self.node, &self.facts)?;
         let mut pending = wallet.pending().iter();
         let has_expired = pending.any(|p| p.id == id && wallet.status(p) == Status::Expired);
@@ -403,80 +456,5 @@ impl Workshop<'_> {
             eprintln!("as much sAX appears on Delta with one of its next blocks");
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// What is missing, in AX, and what to do about it.
-    fn explained(&self, error: PlanError, intent: &Intent) -> anyhow::Error {
-        match error {
-            PlanError::Notes(SelectError::Insufficient {
-                spendable_units,
-                needed_units,
-                waiting_units,
-            }) => {
-                let mut text = format!(
-                    "not enough in the pool: {} AX are needed with the fee, {} AX can be spent now",
-                    in_ax(needed_units),
-                    in_ax(spendable_units)
-                );
-                if waiting_units > 0 {
-                    text += &format!(
-                        "; {} AX more can be when their blocks are a little older or what is pending \
-                         is final",
-                        in_ax(waiting_units)
-                    );
-                }
-                if spendable_units.saturating_add(waiting_units) < needed_units {
-                    text += match intent {
-                        Intent::Lock { .. } | Intent::Burn { .. } => {
-                            "; `adnet wallet shield` brings AX of the public account into the pool, \
-                             and --from public spends from there"
-                        }
-                        _ => {
-                            "; `adnet wallet shield` brings AX of the public account into the pool"
-                        }
-                    };
-                }
-                anyhow!(text)
-            }
-            PlanError::Notes(SelectError::Fragmented { most_units }) => anyhow!(
-                "the pool holds enough, but in too many small notes for one transaction, which moves \
-                 {} AX at most: `adnet wallet consolidate` joins them",
-                in_ax(most_units)
-            ),
-            PlanError::Account {
-                held_units,
-                pending_units,
-                needed_units,
-            } => {
-                let mut text = format!(
-                    "not enough in the public account: {} AX are needed with the fee, it holds {} AX",
-                    in_ax(needed_units),
-                    in_ax(held_units)
-                );
-                if pending_units > 0 {
-                    text += &format!(
-                        ", of which pending transactions take {} AX",
-                        in_ax(pending_units)
-                    );
-                }
-                text += "; `adnet wallet unshield` brings AX out of the pool";
-                anyhow!(text)
-            }
-            other => other.into(),
-        }
-    }
-}
-
-/// Whether the next blocks may bring what is missing; `is_young` if there are notes that only have to
-/// become older.
-fn may_help(error: &PlanError, is_young: bool) -> bool {
-    match error {
-        PlanError::Notes(SelectError::NothingToJoin) => is_young,
-        PlanError::Notes(SelectError::Insufficient {
-            spendable_units,
-            needed_units,
-            waiting_units,
-        }) => spendable_units.saturating_add(*waiting_units) >= *needed_units,
-        _ => false,
     }
 }
