@@ -34,7 +34,7 @@ const AREA: &str = "delta node";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Transactions of one HTTP request.
 const BATCH: usize = 100;
-const SUBMITTERS: usize = 32;
+const SUBMITTERS: usize = 64;
 const READERS: usize = 16;
 
 struct Plan {

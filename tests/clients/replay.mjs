@@ -162,4 +162,16 @@ await step('and so is what they have led to', async () => {
   }
   assert.equal(await rpc('eth_getBalance', [nobody, 'latest']), await rpc('eth_getBalance', [nobody, 'latest'], url))
 })
+
+// Each was sent when the one before had its receipt, so each is alone in its block.
+await step('the roots of the receipts are the same', async () => {
+  const roots = (receipts, at) => Promise.all(receipts.map(async ({ blockNumber }) => {
+    const block = await rpc('eth_getBlockByNumber', [blockNumber, false], at)
+    assert.equal(block.transactions.length, 1)
+    return block.receiptsRoot
+  }))
+  const [own, other] = await Promise.all([roots(ours, URL), roots(theirs, url)])
+  signed.forEach(({ name }, index) => assert.equal(own[index], other[index], name))
+  assert.notEqual(new Set(own).size, 1)
+})
 child.kill()

@@ -22,8 +22,8 @@ use std::thread;
 
 use super::verifying_key::verifying_key;
 
-/// Bundles of one batch, at most: more gain little, and a bad one costs more.
-pub const BATCH_MAX: usize = 128;
+/// Bundles of one batch, at most: more gain nothing, and a bad one costs more.
+pub const BATCH_MAX: usize = 512;
 /// Fewer are not worth being split among cores.
 const BATCH_MIN: usize = 8;
 

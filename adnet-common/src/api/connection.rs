@@ -11,6 +11,7 @@ use prometheus::IntGauge;
 use tokio::sync::watch;
 
 use super::clients::Place;
+use super::outgoing::{Outgoing, Room};
 use super::rate_limit::{Client, RateLimit};
 
 /// The buckets of one server, if it has a limit.
@@ -24,6 +25,7 @@ pub(super) struct Connected {
     pub patience: Duration,
     stopping: watch::Receiver<bool>,
     rate: Rate,
+    outgoing: Outgoing,
     _held: Arc<Held>,
 }
 
@@ -45,6 +47,7 @@ impl Connected {
         place: Place,
         open: IntGauge,
         rate: Rate,
+        outgoing: Outgoing,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         open.inc();
@@ -57,6 +60,7 @@ impl Connected {
             patience,
             stopping,
             rate,
+            outgoing,
             _held: Arc::new(held),
         }
     }
@@ -71,6 +75,11 @@ impl Connected {
         };
         let mut rate = rate.lock().expect("nobody panics while taking a token");
         rate.take(Client::from(self.peer.ip()), Instant::now())
+    }
+
+    /// Room for an answer to the client, which holds nothing yet.
+    pub fn room(&self) -> Room {
+        self.outgoing.room(Client::from(self.peer.ip()))
     }
 
     /// Ends when the server stops.

@@ -1,4 +1,4 @@
-//! What stands between a connection and the routes: rate, body bound, time bound, panics.
+//! What stands between a connection and the routes: rate, body bound, time bound, panics, room for answers.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +20,7 @@ use super::envelope::ApiError;
 use super::front::Front;
 use super::limits::ApiLimits;
 use super::metrics::ApiMetrics;
+use super::outgoing::{self, Outgoing};
 use super::rate_limit::RateLimit;
 
 /// A body that is up to so many times too long is read, and forgotten, before it is refused.
@@ -32,6 +33,8 @@ pub(super) struct Guard {
     max_body_bytes: usize,
     timeout: Duration,
     rate: Rate,
+    /// The answers of all connections.
+    outgoing: Outgoing,
     metrics: ApiMetrics,
 }
 
@@ -43,6 +46,7 @@ impl Guard {
             max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
             timeout: limits.request_timeout(),
             rate: rate.map(|rate| Arc::new(Mutex::new(rate))),
+            outgoing: Outgoing::new(outgoing::BYTES_MAX, metrics.answers_refused.clone()),
             metrics,
         }
     }
@@ -56,12 +60,14 @@ impl Guard {
         if let Err(refusal) = self.admit(&connected) {
             return refusal.into_response();
         }
+        let room = connected.room();
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        match announced {
+        let response = match announced {
             Some(bytes) if bytes > self.max_body_bytes => self.too_large(request, bytes).await,
             _ => self.route(connected, request).await,
-        }
+        };
+        room.carry(response).unwrap_or_else(ApiError::into_response)
     }
 
     /// Most clients send all of a body before they listen, and see a reset instead of the answer if the
@@ -87,6 +93,11 @@ impl Guard {
     /// What a connection takes from.
     pub(super) fn rate(&self) -> Rate {
         self.rate.clone()
+    }
+
+    /// What the answers to a connection take room of.
+    pub(super) fn outgoing(&self) -> Outgoing {
+        self.outgoing.clone()
     }
 
     fn admit(&self, connected: &Connected) -> Result<(), ApiError> {

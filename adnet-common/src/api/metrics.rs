@@ -26,6 +26,7 @@ pub struct ApiMetrics {
     pub(super) rate_limited: IntCounter,
     pub(super) timeouts: IntCounter,
     pub(super) before_open: IntCounter,
+    pub(super) answers_refused: IntCounter,
 }
 
 impl ApiMetrics {
@@ -63,6 +64,10 @@ impl ApiMetrics {
                 "adnet_api_before_open_total",
                 "HTTP requests that came while the state was rebuilt after a start.",
             )?,
+            answers_refused: IntCounter::new(
+                "adnet_api_answers_refused_total",
+                "Large answers refused because clients took too long for others.",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.duration_s.clone()))?;
@@ -71,6 +76,7 @@ impl ApiMetrics {
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.timeouts.clone()))?;
         registry.register(Box::new(metrics.before_open.clone()))?;
+        registry.register(Box::new(metrics.answers_refused.clone()))?;
         Ok(metrics)
     }
 

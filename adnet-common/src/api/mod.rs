@@ -3,7 +3,7 @@
 //! Every answer of a route, an unknown route or a refused request is the same envelope:
 //! `{"success":true,"data":…}` or `{"success":false,"error":{"code","message"}}`. A chain builds its
 //! routes with [`ApiRoutes`] and runs them with [`serve`], which bounds what a client can cost:
-//! connections, header and body bytes, request time and request rate.
+//! connections, header and body bytes, request time and rate, and the bytes of large answers.
 
 mod attestation;
 mod clients;
@@ -17,6 +17,7 @@ pub mod http_signature;
 mod limits;
 mod metrics;
 mod operators;
+mod outgoing;
 mod peers;
 mod rate_limit;
 mod routes;
@@ -35,6 +36,7 @@ pub use front::Later;
 pub use limits::ApiLimits;
 pub use metrics::ApiMetrics;
 pub use operators::{Operators, SignRequestError, sign_request};
+pub use outgoing::Room;
 pub use peers::PeerReport;
 pub use rate_limit::Client;
 pub use routes::{ApiRoutes, documented_routes};

@@ -159,13 +159,14 @@ impl Connection {
     async fn run(mut self, stream: StallGuard<TcpStream>) {
         let guard = self.guard;
         let open = self.metrics.connections.clone();
-        let rate = guard.rate();
+        let (rate, outgoing) = (guard.rate(), guard.outgoing());
         let connected = Connected::new(
             self.peer,
             guard.timeout(),
             self.place,
             open,
             rate,
+            outgoing,
             self.shutdown.clone(),
         );
         let service = service_fn(move |request: hyper::Request<Incoming>| {

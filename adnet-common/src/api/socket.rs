@@ -4,16 +4,25 @@
 //! takes nothing, or too little at a time, is cut off by the connection's own guard, and who answers no
 //! ping is gone. Every other end has a code and a reason that the client is told.
 
+mod fragments;
+mod upgrade;
+
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
+use futures::{SinkExt, StreamExt};
 use http::request::Parts;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::connection::Connected;
 use super::envelope::ApiError;
+use super::outgoing::Room;
+use fragments::fragments;
+use upgrade::{Messages, Upgrade};
 
 /// What an idle connection keeps in memory; a longer message takes more while it is read.
 const BUFFER_BYTES: usize = 4096;
@@ -28,21 +37,18 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A request that becomes a WebSocket.
 pub struct ApiSocket {
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     connected: Connected,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ApiSocket {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let connected = parts.extensions.get::<Connected>().cloned();
         let connected = connected.ok_or_else(ApiError::internal)?;
-        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
-        let upgrade = upgrade.map_err(|rejection| {
-            let why = rejection.body_text();
-            ApiError::invalid(format!("this route is a WebSocket: {why}"))
-        })?;
+        let upgrade = Upgrade::of(parts)
+            .map_err(|why| ApiError::invalid(format!("this route is a WebSocket: {why}")))?;
         Ok(Self { upgrade, connected })
     }
 }
@@ -58,12 +64,12 @@ impl ApiSocket {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let Self { upgrade, connected } = self;
-        upgrade
+        let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(0)
-            .max_message_size(max_bytes)
-            .max_frame_size(max_bytes)
-            .on_upgrade(move |stream| talk(Socket::new(stream, connected)))
+            .max_message_size(Some(max_bytes))
+            .max_frame_size(Some(max_bytes));
+        upgrade.open(config, move |stream| talk(Socket::new(stream, connected)))
     }
 }
 
@@ -99,16 +105,19 @@ impl Close {
 
 /// An open WebSocket.
 pub struct Socket {
-    stream: WebSocket,
+    stream: Messages,
     connected: Connected,
     ping_at: Instant,
     heard_at: Instant,
     /// A message that came too early for the rate of its sender, and when it is due.
     early: Option<(Utf8Bytes, Instant)>,
+    /// A text was begun and its end was not sent. Unless that is still going on, its sender gave up, and
+    /// nothing but a close may follow.
+    is_torn: bool,
 }
 
 impl Socket {
-    fn new(stream: WebSocket, connected: Connected) -> Self {
+    fn new(stream: Messages, connected: Connected) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -116,11 +125,15 @@ impl Socket {
             ping_at: now + PING_EVERY,
             heard_at: now,
             early: None,
+            is_torn: false,
         }
     }
 
     /// The next message. May be dropped and called again without losing one.
     pub async fn hear(&mut self) -> Heard {
+        if self.is_torn {
+            return Heard::Gone;
+        }
         loop {
             if let Some((_, due)) = &self.early {
                 tokio::select! {
@@ -138,7 +151,7 @@ impl Socket {
             let came = tokio::select! {
                 biased;
                 () = self.connected.stopped() => return Heard::End(stopping()),
-                came = self.stream.recv() => came,
+                came = self.stream.next() => came,
                 () = sleep_until(self.ping_at) => {
                     if self.heard_at.elapsed() > SILENCE_MAX {
                         return Heard::Gone;
@@ -161,17 +174,14 @@ impl Socket {
                     let reason = "only text messages are understood";
                     return Heard::End(Close::new(Close::UNSUPPORTED, reason));
                 }
-                // Pings are answered by the library.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                // Pings are answered by the library, and it hands out no bare frames.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return Heard::Gone,
-                Some(Err(error)) => {
-                    // A message beyond its bound is the one mistake that can still be told.
-                    let told = error.to_string();
-                    if told.contains("too long") || told.contains("too large") {
-                        return Heard::End(Close::new(Close::TOO_LARGE, "the message is too long"));
-                    }
-                    return Heard::Gone;
+                // A message beyond its bound is the one mistake that can still be told.
+                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                    return Heard::End(Close::new(Close::TOO_LARGE, "the message is too long"));
                 }
+                Some(Err(_)) => return Heard::Gone,
             }
         }
     }
@@ -187,13 +197,30 @@ impl Socket {
         }
     }
 
-    /// Sends a message and waits until the connection has taken it.
+    /// Room for an answer, which holds nothing yet. Who answers keeps it until the answer was said.
+    pub fn room(&self) -> Room {
+        self.connected.room()
+    }
+
+    /// Sends a message and waits until the connection has taken it. If this is dropped amid a long one, the
+    /// connection is of no use any more but to be closed.
     ///
     /// # Errors
     /// If the client is gone, or takes nothing.
     pub async fn say(&mut self, text: String) -> Result<(), Gone> {
-        let sent = self.stream.send(Message::Text(text.into())).await;
-        sent.map_err(|_| Gone)
+        if self.is_torn {
+            return Err(Gone);
+        }
+        for fragment in fragments(text) {
+            let is_last = fragment.header().is_final;
+            self.is_torn |= !is_last;
+            let fed = self.stream.feed(Message::Frame(fragment)).await;
+            fed.map_err(|_| Gone)?;
+            // The library has the end of it, and sends that before anything else.
+            self.is_torn = !is_last;
+            self.stream.flush().await.map_err(|_| Gone)?;
+        }
+        Ok(())
     }
 
     /// Sends all messages about one piece of news, which is kept until the last of them is taken.
@@ -215,11 +242,11 @@ impl Socket {
         })
     }
 
-    /// Tells the client why this is the end.
+    /// Tells the client why this is the end. A control frame may come amid the fragments of a message.
     pub async fn close(mut self, close: Close) {
         let is_too_large = close.code == Close::TOO_LARGE;
         let frame = CloseFrame {
-            code: close.code,
+            code: close.code.into(),
             reason: close.reason.into(),
         };
         let goodbye = async {
@@ -227,7 +254,7 @@ impl Socket {
                 return;
             }
             loop {
-                match self.stream.recv().await {
+                match self.stream.next().await {
                     Some(Ok(_)) => {}
                     // It may still be sending what nobody reads any more. An end of the connection now
                     // would be a reset, and might overtake the reason.

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 mod opening;
+mod outgoing;
 mod sockets;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,6 +64,8 @@ fn routes() -> ApiRoutes<()> {
         .get("/large", large)
         .get("/echo", sockets::echo)
         .get("/news", sockets::news)
+        .get("/long", sockets::long)
+        .get("/torn", sockets::torn)
         .openapi(r#"{"paths":{"/add":{"post":{}},"/square/{n}":{"get":{}}}}"#)
 }
 

@@ -86,9 +86,10 @@ impl ReadError {
 /// The whole API of the chain behind `chain`.
 pub fn router(chain: ChainHandle<DeltaApp>, bounds: &DeltaApiConfig, limits: &ApiLimits) -> Router {
     let rpc = Rpc::new(chain.clone(), Slots::for_this_machine(), bounds);
+    let feed = Feed::new(chain.clone(), rpc.receipt_roots());
     let methods = Arc::new(rpc::module(rpc));
     routes().into_router(Api {
-        feed: Feed::new(chain.clone()),
+        feed,
         chain,
         methods,
         subscriptions_max: bounds.subscriptions_max,

@@ -1,5 +1,6 @@
 //! Somebody's block, executed strictly: whatever is not allowed makes it invalid.
 
+use super::past::KEPT_STATES;
 use super::{Committed, Pending};
 use crate::attest::{self, FEE_POOL_ADDRESS};
 use crate::evm::BlockPlace;
@@ -7,6 +8,7 @@ use crate::evm::block::{BlockResult, BlockRun};
 use crate::history;
 use crate::history::block::BlockFigures;
 use crate::rules::Rules;
+use crate::state::undo::Undo;
 use crate::transaction::DeltaTx;
 use crate::validators::{self, Changes};
 use adnet_common::application::{BlockContext, Executed, InvalidBlock, VerifiedTx};
@@ -167,11 +169,17 @@ pub fn finish(
     }
 
     let changes = writes.len();
-
-    let figures = BlockFigures::new(place, rules.block_gas_limit, &receipts);
+    // Neither needs the other, and both take longer the larger the block is.
+    let ((figures, undo), state_root) = rayon::join(
+        || {
+            let figures = BlockFigures::new(place, rules.block_gas_limit, &receipts);
+            (figures, Undo::of(&parent.state, &writes))
+        },
+        || Hash(state.root_after(changes).0),
+    );
     writes.extend(history::block_writes(&figures, ids, &receipts));
+    writes.extend(undo.writes(place.height, KEPT_STATES));
 
-    let state_root = Hash(state.root_after(changes).0);
     let hashes = parent.hashes.with(parent.height, place.parent);
     let next_validators = Arc::clone(&validators.own.set);
     let pending = Pending(Committed {

@@ -120,8 +120,7 @@ impl DeltaView {
 }
 
 impl DeltaApp {
-    fn new(rules: Rules, committed: Committed) -> Self {
-        let past = PastStates::default();
+    fn new(rules: Rules, committed: Committed, past: PastStates) -> Self {
         let view = Arc::new(committed.view(rules, past.clone()));
         Self {
             rules,
@@ -183,14 +182,15 @@ impl Application for DeltaApp {
         let validators = validators::read(&state);
         let validators = validators.map_err(|e| OpenError::Corrupt(e.to_string()))?;
         let hashes = recent_hashes(store, height)?;
-        let committed = Committed {
+        let mut committed = Committed {
             height,
             state,
             hashes,
             validators: Arc::new(validators),
             changes: 0,
         };
-        Ok(Self::new(Rules::new(genesis), committed))
+        let past = PastStates::reopen(store, &mut committed)?;
+        Ok(Self::new(Rules::new(genesis), committed, past))
     }
 
     fn verify(rules: &Rules, raw: &[u8]) -> Result<VerifiedTx<DeltaTx>, TxError> {

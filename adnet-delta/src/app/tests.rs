@@ -61,13 +61,30 @@ pub struct Made {
     pub receipts: Vec<history::receipt::Receipt>,
 }
 
+/// The header of a block, as far as a chain that opens reads it.
+fn header_write(block: &BlockContext, state_root: Hash) -> Write {
+    let header = Header {
+        chain: ChainId::Delta,
+        genesis: Hash::ZERO,
+        height: block.height,
+        time_ms: block.time_ms,
+        parent: block.parent,
+        proposer: block.proposer,
+        body_root: Hash::ZERO,
+        state_root,
+        outbox_root: Hash::ZERO,
+        next_validators: Hash::ZERO,
+    };
+    ledger::header_write(ChainId::Delta, &header)
+}
+
 impl Chain {
     pub fn new(genesis: Genesis) -> Self {
         let (root, writes) = DeltaApp::genesis_state(&genesis);
         let mut store = MemoryStore::new();
         store.apply(&writes);
         let app = DeltaApp::open(&genesis, &store, 0, root).expect("genesis opens");
-        let chain = Self {
+        let mut chain = Self {
             genesis,
             store,
             app,
@@ -77,6 +94,11 @@ impl Chain {
             next_lock: 1,
             equivocators: Vec::new(),
         };
+        let context = BlockContext {
+            height: 0,
+            ..chain.context()
+        };
+        chain.store.apply(&[header_write(&context, root)]);
         chain.assert_invariants();
         chain
     }
@@ -151,21 +173,9 @@ impl Chain {
             "execution leaves the committed state"
         );
 
-        let header = Header {
-            chain: ChainId::Delta,
-            genesis: Hash::ZERO,
-            height: context.height,
-            time_ms: context.time_ms,
-            parent: context.parent,
-            proposer: context.proposer,
-            body_root: Hash::ZERO,
-            state_root: executed.state_root,
-            outbox_root: Hash::ZERO,
-            next_validators: Hash::ZERO,
-        };
-        let header = ledger::header_write(ChainId::Delta, &header);
         self.store.apply(&executed.writes);
-        self.store.apply(&[header]);
+        self.store
+            .apply(&[header_write(&context, executed.state_root)]);
         self.app.apply(executed.pending);
         self.height = context.height;
         self.root = executed.state_root;

@@ -3,8 +3,8 @@
 //!
 //! Keys of `Family::DeltaTxs`: `b` + height → [`block::BlockFigures`]; `q` + height → [`tips::Tips`],
 //! where there are any; `r` + height + index → [`receipt::Receipt`]; `t` + transaction hash → height and
-//! index; `l` and `m` are the index of [`logs`]. Numbers are big-endian. They are written in the block's
-//! own batch.
+//! index; `l` and `m` are the index of [`logs`], `u` is of [`crate::state::undo`]. Numbers are big-endian.
+//! They are written in the block's own batch.
 
 pub mod block;
 pub mod logs;

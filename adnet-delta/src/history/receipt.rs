@@ -2,7 +2,10 @@
 
 use adnet_common::block::MAX_TX_BYTES;
 use adnet_common::codec::{DecodeError, Reader, Writer};
+use alloy_consensus::{Eip658Value, ReceiptEnvelope, ReceiptWithBloom, TxType};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, LogData};
+use alloy_trie::root::ordered_trie_root_with_encoder;
 
 /// Bounds of what is read back. What is written stays below them because gas pays for it:
 /// 375 per log, 8 per byte of data.
@@ -80,6 +83,23 @@ impl Receipt {
             })?,
         })
     }
+}
+
+/// The root of the trie of a block's receipts, as Ethereum's headers name it (yellow paper, 4.4.3; the
+/// encoding of each is that of EIP-2718). Delta's header does not hold it: whoever has the receipts of a
+/// block checks them against what a node says.
+pub fn root(receipts: &[Receipt]) -> B256 {
+    ordered_trie_root_with_encoder(receipts, |receipt, out| {
+        let body = alloy_consensus::Receipt {
+            status: Eip658Value::Eip658(receipt.success),
+            cumulative_gas_used: receipt.cumulative_gas_used,
+            logs: receipt.logs.clone(),
+        };
+        let tx_type = TxType::try_from(receipt.tx_type);
+        let tx_type = tx_type.expect("only transactions of known types are executed");
+        let body = ReceiptWithBloom::new(body, receipt.bloom());
+        ReceiptEnvelope::from_typed(tx_type, body).encode_2718(out);
+    })
 }
 
 fn address(w: &mut Writer, address: Option<Address>) {

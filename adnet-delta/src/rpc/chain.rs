@@ -3,6 +3,7 @@
 use super::dispatch::ANSWER_BYTES_MAX;
 use super::objects::{self, Position, quantity};
 use super::params::BlockRef;
+use super::receipt_roots::ReceiptRoots;
 use super::{Answer, Arguments, Rpc, RpcError, Tip, method};
 use crate::history;
 use crate::history::receipt::Receipt;
@@ -12,6 +13,7 @@ use adnet_common::hash::Hash;
 use adnet_common::ledger::{self, CommittedBlock};
 use adnet_common::store::ReadStore;
 use alloy_primitives::{B256, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::Params;
 use serde_json::{Value, json};
@@ -124,16 +126,31 @@ async fn block_by_hash(rpc: Arc<Rpc>, params: Params<'static>) -> Answer {
     self::block(&rpc, BlockRef::Hash(hash), full).await
 }
 
-/// Whole transactions take a slot: they are the largest answers there are, beside receipts.
+/// Whole transactions take a slot: they are the largest answers there are, beside receipts. So does a root
+/// of many receipts.
 async fn block(rpc: &Rpc, block: BlockRef, full: bool) -> Answer {
     let (tip, rules) = (Tip::of(&rpc.snapshot()), *rpc.chain.rules());
+    let roots = rpc.receipt_roots.clone();
     let mut slot = None;
-    if full {
+    if full || takes_long(rpc, tip, block).await? {
         slot = Some(rpc.calls.take().await?);
     }
     rpc.read(move |store| {
         let _slot = slot;
-        stored_block(store, &rules, tip, block, full)
+        stored_block(store, &rules, &roots, tip, block, full)
+    })
+    .await
+}
+
+/// Whether the root of the block's receipts does.
+async fn takes_long(rpc: &Rpc, tip: Tip, block: BlockRef) -> Result<bool, RpcError> {
+    let roots = rpc.receipt_roots.clone();
+    rpc.read(move |store| {
+        let figures = match height_of(store, tip, block)? {
+            Some(height) => history::figures(store, height)?,
+            None => None,
+        };
+        Ok::<_, RpcError>(figures.is_some_and(|figures| roots.takes_long(&figures)))
     })
     .await
 }
@@ -142,6 +159,7 @@ async fn block(rpc: &Rpc, block: BlockRef, full: bool) -> Answer {
 pub fn stored_block(
     store: &dyn ReadStore,
     rules: &Rules,
+    roots: &ReceiptRoots,
     tip: Tip,
     block: BlockRef,
     full: bool,
@@ -156,10 +174,12 @@ pub fn stored_block(
         return Ok(Value::Null);
     }
     let receipts = full.then(|| receipts_for(store, &committed)).transpose()?;
+    let root = figures.as_ref().map(|figures| roots.read(store, figures));
     Ok(objects::block(
         rules,
         &committed,
         figures.as_ref(),
+        root.transpose()?.unwrap_or(EMPTY_ROOT_HASH),
         receipts.as_deref(),
     ))
 }

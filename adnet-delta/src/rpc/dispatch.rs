@@ -1,12 +1,12 @@
 //! JSON-RPC over HTTP: one request or a batch in a body, answered by the module's methods.
 
-use super::Rpc;
-use adnet_common::api::Client;
+use super::{Rpc, RpcError};
+use adnet_common::api::{Client, Room};
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use http::{Extensions, StatusCode, header};
-use jsonrpsee::types::{ErrorCode, ErrorObject, Id, Params};
+use jsonrpsee::types::{ErrorCode, ErrorObject, ErrorObjectOwned, Id, Params};
 use jsonrpsee::{ConnectionId, MethodCallback, MethodResponse, RpcModule};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -68,6 +68,37 @@ pub async fn answer_text(
     answers.text()
 }
 
+/// The answer to a request or a batch whose own answer cannot be kept until the client takes it. Nothing to
+/// notifications.
+pub fn refusal(text: &str, error: RpcError) -> Option<String> {
+    let error = ErrorObjectOwned::from(error);
+    if !is_batch(text) {
+        return refusal_of_one(text, &error);
+    }
+    let requests = match batch(text) {
+        Ok(requests) => requests,
+        Err(refusal) => return Some(refusal),
+    };
+    let refusals = requests.iter();
+    let refusals = refusals.filter_map(|request| refusal_of_one(request.get(), &error));
+    let mut answers = BatchAnswers::default();
+    answers.each.extend(refusals);
+    answers.text()
+}
+
+/// Clients wait for an answer to each of their requests, by its id. It is as long as that, so the bound of a
+/// request bounds it too.
+fn refusal_of_one(text: &str, error: &ErrorObjectOwned) -> Option<String> {
+    match serde_json::from_str::<Asked<'_>>(text).map(|asked| asked.id()) {
+        Ok(Ok(None)) => None,
+        Ok(Ok(Some(id))) => {
+            let refusal = MethodResponse::error(id, error.clone());
+            Some(Box::<str>::from(refusal.into_json()).into_string())
+        }
+        Ok(Err(_)) | Err(_) => Some(failure(error.code(), error.message())),
+    }
+}
+
 /// Whether the request sends a transaction.
 fn is_sending(text: &str) -> bool {
     #[derive(Deserialize)]
@@ -90,18 +121,23 @@ impl BatchAnswers {
         self.bytes > BATCH_BYTES_MAX
     }
 
-    /// Answers a request for which there is no room: clients wait for an answer to each of theirs.
+    /// Answers a request for which there is no room among the answers.
     pub fn refuse(&mut self, text: &str) {
         let message = "response too large: ask for less at once";
-        let refusal = match serde_json::from_str::<Asked<'_>>(text).map(|asked| asked.id()) {
-            Ok(Ok(None)) => return,
-            Ok(Ok(Some(id))) => {
-                let error = ErrorObject::owned(-32003, message, None::<()>);
-                Box::<str>::from(MethodResponse::error(id, error).into_json()).into_string()
+        let error = ErrorObject::owned(-32003, message, None::<()>);
+        self.each.extend(refusal_of_one(text, &error));
+    }
+
+    /// Adds the answer to a request, or refuses the request if `room` cannot hold it beside the others.
+    pub fn add_within(&mut self, room: &mut Room, text: &str, answer: Option<String>) {
+        let bytes = answer.as_ref().map_or(0, String::len);
+        match room.hold(self.bytes + bytes) {
+            Ok(()) => self.add(answer),
+            Err(busy) => {
+                let error = ErrorObjectOwned::from(RpcError::from(busy));
+                self.each.extend(refusal_of_one(text, &error));
             }
-            Ok(Err(_)) | Err(_) => failure(-32003, message),
-        };
-        self.each.push(refusal);
+        }
     }
 
     pub fn add(&mut self, answer: Option<String>) {
@@ -233,5 +269,28 @@ mod tests {
         for id in [r#""id":7"#, r#""id":"a""#, r#""id":null"#] {
             assert_eq!(text.matches(id).count(), 1, "{id}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_by_the_id_of_each_request() {
+        let refused = |text: &str| {
+            let refusal = refusal(text, RpcError::limit("busy"))?;
+            Some(serde_json::from_str::<serde_json::Value>(&refusal).expect("JSON"))
+        };
+        let with_id = |id: serde_json::Value| {
+            let error = serde_json::json!({ "code": -32005, "message": "busy" });
+            serde_json::json!({ "jsonrpc": "2.0", "id": id, "error": error })
+        };
+        let one = r#"{"jsonrpc":"2.0","id":7,"method":"eth_getLogs"}"#;
+        let named = r#"{"jsonrpc":"2.0","id":"a","method":"eth_getLogs"}"#;
+        let notification = r#"{"jsonrpc":"2.0","method":"eth_getLogs"}"#;
+        assert_eq!(refused(one), Some(with_id(7.into())));
+        assert_eq!(refused(notification), None);
+        let batch = format!("[{one},{notification},{named},8]");
+        let all = [with_id(7.into()), with_id("a".into()), with_id(().into())];
+        assert_eq!(refused(&batch), Some(all.to_vec().into()));
+        assert_eq!(refused(&format!("[{notification}]")), None);
+        let empty = refused("[]").expect("no batch");
+        assert_eq!(empty["error"]["code"], -32600);
     }
 }

@@ -6,7 +6,7 @@
 //! read, all subscriptions to blocks end. Where nobody listens, nothing is read. A block that has left
 //! the ring is kept by those who are being told of it, each for a bounded time (`Socket::tell`).
 
-use super::{objects, pool};
+use super::{ReceiptRoots, objects, pool};
 use crate::DeltaApp;
 use crate::history::block::BlockFigures;
 use crate::history::receipt::Receipt;
@@ -136,6 +136,7 @@ pub struct Feed {
 
 struct Inner {
     chain: ChainHandle<DeltaApp>,
+    receipt_roots: ReceiptRoots,
     /// Another one where all subscriptions have ended.
     blocks: Mutex<broadcast::Sender<Arc<NewBlock>>>,
     pending: broadcast::Sender<Arc<NewPending>>,
@@ -147,10 +148,11 @@ struct Inner {
 }
 
 impl Feed {
-    pub fn new(chain: ChainHandle<DeltaApp>) -> Self {
+    pub fn new(chain: ChainHandle<DeltaApp>, receipt_roots: ReceiptRoots) -> Self {
         Self {
             inner: Arc::new(Inner {
                 chain,
+                receipt_roots,
                 blocks: Mutex::new(broadcast::channel(BEHIND_MAX).0),
                 pending: broadcast::channel(BEHIND_MAX).0,
                 blocks_task: Once::new(),
@@ -229,7 +231,8 @@ impl Inner {
         let rules = *self.chain.rules();
         let mut reads = 1;
         loop {
-            let read = move |store: &dyn ReadStore| block(&rules, store, height);
+            let roots = self.receipt_roots.clone();
+            let read = move |store: &dyn ReadStore| block(&rules, &roots, store, height);
             match self.chain.read(read).await {
                 Ok(block) => return block.ok_or(Gap::NotExecuted),
                 Err(error) if reads == READS_MAX => return Err(error.into()),
@@ -249,15 +252,21 @@ enum FeedError {
     History(#[from] HistoryError),
 }
 
-fn block(rules: &Rules, store: &dyn ReadStore, height: u64) -> Result<Option<NewBlock>, FeedError> {
+fn block(
+    rules: &Rules,
+    roots: &ReceiptRoots,
+    store: &dyn ReadStore,
+    height: u64,
+) -> Result<Option<NewBlock>, FeedError> {
     let committed = ledger::block_at(store, ChainId::Delta, height)?;
     let figures = history::figures(store, height)?;
     let (Some(committed), Some(figures)) = (committed, figures) else {
         return Ok(None); // a snapshot brought it
     };
     let receipts = history::receipts_of(store, height)?;
+    let root = roots.compute(height, &receipts);
     Ok(Some(NewBlock {
-        head: objects::header(rules, &committed, Some(&figures)),
+        head: objects::header(rules, &committed, Some(&figures), root),
         block_message: OnceLock::new(),
         transactions_message: OnceLock::new(),
         tx_ids: OnceLock::new(),
@@ -326,7 +335,7 @@ mod tests {
                 }
             }
         });
-        (Feed::new(handle), arrivals)
+        (Feed::new(handle, ReceiptRoots::default()), arrivals)
     }
 
     fn id(n: u8) -> Hash {

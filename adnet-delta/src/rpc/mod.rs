@@ -15,6 +15,7 @@ mod objects;
 pub mod opening;
 pub mod params;
 mod pool;
+mod receipt_roots;
 mod simulated_blocks;
 mod simulations;
 pub mod socket;
@@ -25,6 +26,7 @@ mod transactions;
 pub use error::RpcError;
 pub use feed::{Feed, NewBlock, NewPending, Reader};
 pub use logs::LogParams;
+pub use receipt_roots::ReceiptRoots;
 
 use crate::DeltaApp;
 use crate::history::{self, HistoryError};
@@ -48,6 +50,7 @@ pub struct Rpc {
     calls: Slots,
     bounds: DeltaApiConfig,
     filters: Arc<Filters>,
+    receipt_roots: ReceiptRoots,
 }
 
 type Answer = Result<serde_json::Value, RpcError>;
@@ -55,11 +58,17 @@ type Answer = Result<serde_json::Value, RpcError>;
 impl Rpc {
     pub fn new(chain: ChainHandle<DeltaApp>, calls: Slots, bounds: &DeltaApiConfig) -> Self {
         Self {
+            receipt_roots: ReceiptRoots::default(),
             chain,
             calls,
             bounds: bounds.clone(),
             filters: Arc::new(Filters::new(bounds)),
         }
+    }
+
+    /// Those that this knows, for others that compute some.
+    pub fn receipt_roots(&self) -> ReceiptRoots {
+        self.receipt_roots.clone()
     }
 
     fn snapshot(&self) -> Arc<Snapshot<DeltaApp>> {

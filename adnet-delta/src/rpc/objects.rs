@@ -1,8 +1,7 @@
 //! Blocks, transactions, receipts and logs in Ethereum's JSON.
 //!
 //! Where Delta has no such thing the field is there all the same, because clients insist:
-//! `transactionsRoot` is our body root, `receiptsRoot` is zero (receipts are no part of a header),
-//! `miner` is the end of the proposer's key, and there are neither withdrawals nor blobs nor requests.
+//! `transactionsRoot` is our body root, `miner` is the end of the proposer's key, and there are neither withdrawals nor blobs nor requests.
 
 use crate::evm::prev_randao;
 use crate::history::block::BlockFigures;
@@ -42,7 +41,12 @@ pub fn quantity(n: impl Into<u128>) -> U256 {
 }
 
 /// A header as subscribers get it.
-pub fn header(rules: &Rules, committed: &CommittedBlock, figures: Option<&BlockFigures>) -> Value {
+pub fn header(
+    rules: &Rules,
+    committed: &CommittedBlock,
+    figures: Option<&BlockFigures>,
+    receipts_root: B256,
+) -> Value {
     let block = &committed.block;
     let header = &block.header;
     // The genesis block has no figures of its own.
@@ -56,7 +60,7 @@ pub fn header(rules: &Rules, committed: &CommittedBlock, figures: Option<&BlockF
         "logsBloom": figures.map_or(Bloom::ZERO, |f| f.logs_bloom),
         "transactionsRoot": word(&header.body_root),
         "stateRoot": word(&header.state_root),
-        "receiptsRoot": B256::ZERO,
+        "receiptsRoot": receipts_root,
         "miner": Address::from_slice(&header.proposer[12..]),
         "difficulty": U256::ZERO,
         "extraData": "0x",
@@ -78,6 +82,7 @@ pub fn block(
     rules: &Rules,
     committed: &CommittedBlock,
     figures: Option<&BlockFigures>,
+    receipts_root: B256,
     receipts: Option<&[Receipt]>,
 ) -> Value {
     let block = &committed.block;
@@ -100,7 +105,7 @@ pub fn block(
             .collect()
         }
     };
-    let mut object = header(rules, committed, figures);
+    let mut object = header(rules, committed, figures, receipts_root);
     object["size"] = json!(U256::from(block.encode().len()));
     object["transactions"] = transactions.into();
     object["uncles"] = json!([]);

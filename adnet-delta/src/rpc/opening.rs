@@ -1,16 +1,16 @@
 //! JSON-RPC while the state is rebuilt after a start: what the store alone answers.
 //!
 //! Blocks, transactions and receipts are read as ever. Accounts and slots are read from the rows that the
-//! state is rebuilt from, and are those of the last block: no other state is in memory after a start
-//! either. Nothing waits in the mempool yet. So each answer is the one that the open chain gives. Only that
-//! the rows lead to the root of the last header is not known yet: a chain that finds that they do not
-//! never opens, and ends the worker.
+//! state is rebuilt from, and are those of the last block; who asks for an earlier one is told to wait.
+//! Nothing waits in the mempool yet. So each answer is the one that the open chain gives. Only that the rows
+//! lead to the root of the last header is not known yet: a chain that finds that they do not never opens,
+//! and ends the worker.
 
 use super::chain::{self, height_of};
 use super::objects::quantity;
 use super::params::BlockRef;
-use super::state::{no_header, not_kept, slot_of};
-use super::{Answer, Arguments, RpcError, Tip, dispatch, method, transactions};
+use super::state::{no_header, slot_of};
+use super::{Answer, Arguments, ReceiptRoots, RpcError, Tip, dispatch, method, transactions};
 use crate::DeltaApp;
 use crate::rules::Rules;
 use crate::state::account::slot_path;
@@ -27,10 +27,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
+const WAIT_FOR_EARLIER: &str = "the node is starting: ask for earlier states in a moment";
+
 /// What the methods get.
 pub struct Opening {
     rules: Rules,
     tip: Tip,
+    receipt_roots: ReceiptRoots,
     reader: Arc<dyn ReadStore + Send + Sync>,
 }
 
@@ -42,6 +45,7 @@ impl Opening {
         Some(Self {
             rules: opening.rules,
             tip: Tip { height, hash },
+            receipt_roots: ReceiptRoots::default(),
             reader: Arc::clone(&opening.reader),
         })
     }
@@ -77,7 +81,7 @@ fn only_last(store: &dyn ReadStore, tip: Tip, block: BlockRef) -> Result<(), Rpc
     let height = height_of(store, tip, block)?.ok_or_else(no_header)?;
     match height == tip.height {
         true => Ok(()),
-        false => Err(not_kept(height, tip.height)),
+        false => Err(RpcError::limit(WAIT_FOR_EARLIER)),
     }
 }
 
@@ -161,7 +165,9 @@ fn register_blocks(all: &mut RpcModule<Opening>) {
 
 async fn block_of(opening: &Opening, block: BlockRef, full: Option<bool>) -> Answer {
     let (rules, tip, full) = (opening.rules, opening.tip, full.unwrap_or(false));
-    let read = move |store: &dyn ReadStore| chain::stored_block(store, &rules, tip, block, full);
+    let roots = opening.receipt_roots.clone();
+    let read =
+        move |store: &dyn ReadStore| chain::stored_block(store, &rules, &roots, tip, block, full);
     opening.read(read).await
 }
 

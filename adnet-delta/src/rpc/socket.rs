@@ -9,7 +9,7 @@ use super::feed::{Feed, NewBlock, NewPending, Reader};
 use super::subscriptions::{Subscriptions, Topic};
 use super::{Arguments, RpcError};
 use crate::DeltaApp;
-use adnet_common::api::{Client, Close, Gone, Heard, Socket, Untold};
+use adnet_common::api::{Client, Close, Gone, Heard, Room, Socket, Untold};
 use adnet_common::worker::ChainHandle;
 use alloy_primitives::{B256, U64};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -53,7 +53,13 @@ struct Connection {
     subscriptions: Subscriptions,
     blocks: Reader<NewBlock>,
     pending: Reader<NewPending>,
-    answers: JoinSet<Option<String>>,
+    answers: JoinSet<Option<Answer>>,
+}
+
+/// An answer that waits to be sent, with the room that it takes until it was.
+struct Answer {
+    text: String,
+    _room: Room,
 }
 
 /// How a connection ends.
@@ -98,7 +104,8 @@ impl Connection {
                 Heard::Gone => Err(End::Gone),
             },
             Some(answer) = self.answers.join_next() => match answer {
-                Ok(Some(answer)) => Ok(self.socket.say(answer).await?),
+                // The room is given back after the client has taken the answer.
+                Ok(Some(Answer { text, _room })) => Ok(self.socket.say(text).await?),
                 Ok(None) => Ok(()),
                 Err(error) => {
                     tracing::error!(%error, "a method of the JSON-RPC API failed");
@@ -147,11 +154,19 @@ impl Connection {
 
     fn execute(&mut self, text: String) {
         let (methods, client) = (Arc::clone(&self.shared.methods), self.client);
-        self.answers
-            .spawn(async move { dispatch::answer_text(&methods, client, &text).await });
+        let mut room = self.socket.room();
+        self.answers.spawn(async move {
+            let answer = dispatch::answer_text(&methods, client, &text).await?;
+            let text = match room.hold(answer.len()) {
+                Ok(()) => answer,
+                Err(busy) => dispatch::refusal(&text, busy.into())?,
+            };
+            Some(Answer { text, _room: room })
+        });
     }
 
-    /// Batches without subscriptions are like any request. In others each request is answered in turn.
+    /// Batches without subscriptions are like any request. In others each request is answered in turn, and
+    /// refused alone if there is no room for its answer: who has subscribed must learn of what.
     async fn batch(&mut self, text: &str) -> Result<(), End> {
         let requests = match dispatch::batch(text) {
             Ok(requests) => requests,
@@ -162,16 +177,18 @@ impl Connection {
             return Ok(());
         }
         let mut answers = BatchAnswers::default();
+        let mut room = self.socket.room();
         for request in &requests {
             if answers.are_full() {
                 answers.refuse(request.get());
                 continue;
             }
-            let answer = match self.subscribing(request.get()).await {
-                Some(answer) => Some(answer),
-                None => dispatch::one(&self.shared.methods, self.client, request.get()).await,
-            };
-            answers.add(answer);
+            if let Some(answer) = self.subscribing(request.get()).await {
+                answers.add(Some(answer));
+                continue;
+            }
+            let answer = dispatch::one(&self.shared.methods, self.client, request.get()).await;
+            answers.add_within(&mut room, request.get(), answer);
         }
         match answers.text() {
             Some(text) => Ok(self.socket.say(text).await?),

@@ -69,7 +69,7 @@ pub fn no_header() -> RpcError {
     RpcError::server("header not found")
 }
 
-pub fn not_kept(height: u64, first: u64) -> RpcError {
+fn not_kept(height: u64, first: u64) -> RpcError {
     RpcError::pruned(format!(
         "historical state is not kept: block {height} is before block {first}, the first whose state is here"
     ))

@@ -74,6 +74,37 @@ pub fn put_code(hash: &B256, code: &[u8]) -> Write {
     Write::put(FAMILY, key, code)
 }
 
+/// The leaves that a write changes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The account with this path.
+    Account(B256),
+    /// The slot with the second path, of the account with the first.
+    Slot(B256, B256),
+    /// All slots of the account with this path.
+    Storage(B256),
+    /// No leaf.
+    Nothing,
+}
+
+/// What one of the writes that are made here changes.
+pub fn changed_by(write: &Write) -> Changed {
+    let (family, key) = match write {
+        Write::Put { family, key, .. } | Write::Delete { family, key } => (family, key),
+        Write::DeleteRange { family, from, .. } => (family, from),
+    };
+    if *family != FAMILY {
+        return Changed::Nothing;
+    }
+    let path = |from: usize| B256::from_slice(&key[from..from + 32]);
+    match (key[0], write) {
+        (ACCOUNT, _) => Changed::Account(path(1)),
+        (SLOT, Write::DeleteRange { .. }) => Changed::Storage(path(1)),
+        (SLOT, _) => Changed::Slot(path(1), path(33)),
+        _ => Changed::Nothing,
+    }
+}
+
 /// A row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
@@ -144,6 +175,16 @@ fn scan(
     scan_all(store, FAMILY, vec![kind], vec![kind + 1], each)
 }
 
+/// A code as it was stored, if it has this hash.
+pub fn checked_code(hash: &B256, code: Vec<u8>) -> Result<Option<Code>, OpenError> {
+    if keccak256(&code) != *hash {
+        return Err(corrupt("a code", format!("its hash is not {hash}")));
+    }
+    let bytecode = Bytecode::new_raw_checked(Bytes::from(code));
+    let bytecode = bytecode.map_err(|e| corrupt("a code", e))?;
+    Ok(Code::new(*hash, bytecode))
+}
+
 /// Rebuilds the state from its leaves. Time and memory are linear in their number.
 ///
 /// # Errors
@@ -156,12 +197,7 @@ pub fn load(store: &dyn ReadStore) -> Result<WorldState, OpenError> {
             .array("code hash")
             .and_then(|hash| r.end().map(|()| B256::new(hash)));
         let hash = hash.map_err(|e| corrupt("a code key", e))?;
-        if keccak256(&value) != hash {
-            return Err(corrupt("a code", format!("its hash is not {hash}")));
-        }
-        let bytecode = Bytecode::new_raw_checked(Bytes::from(value));
-        let bytecode = bytecode.map_err(|e| corrupt("a code", e))?;
-        codes.extend(Code::new(hash, bytecode).map(|code| (hash, code)));
+        codes.extend(checked_code(&hash, value)?.map(|code| (hash, code)));
         Ok(())
     })?;
 

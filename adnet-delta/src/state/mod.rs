@@ -9,6 +9,7 @@ pub mod leaves;
 mod pieces;
 mod restore;
 pub mod trie;
+pub mod undo;
 
 pub use account::{Account, Code};
 pub use pieces::piece;
@@ -127,12 +128,14 @@ impl WorldState {
         self.accounts.insert(&path, account);
     }
 
-    /// Applies what the EVM changed in a block. Writes come in the order of addresses and slots.
+    /// Applies what the EVM changed in a block. Writes come in the order of their keys: neighbours share
+    /// most of their way, in the trie and in the store.
     pub fn apply_bundle(&mut self, bundle: BundleState, writes: &mut Vec<Write>) {
         let codes = bundle.contracts;
-        let changed: BTreeMap<Address, _> = bundle.state.into_iter().collect();
-        for (address, change) in changed {
-            let path = keccak256(address);
+        let changed = bundle.state.into_iter();
+        let changed = changed.map(|(address, change)| (keccak256(address), change));
+        let changed: BTreeMap<B256, _> = changed.collect();
+        for (path, change) in changed {
             let info = match &change.info {
                 Some(info) if !info.is_empty() => info,
                 _ => {
@@ -156,10 +159,11 @@ impl WorldState {
                 let code = account.code.as_ref();
                 writes.extend(code.map(|code| leaves::put_code(&code.hash(), &code.bytes())));
             }
-            let slots: BTreeMap<U256, _> = change.storage.into_iter().collect();
+            let slots = change.storage.into_iter();
+            let slots = slots.map(|(slot, value)| (slot_path(&slot), value.present_value));
+            let slots: BTreeMap<B256, U256> = slots.collect();
             let changes = slots.len();
             for (slot, value) in slots {
-                let (slot, value) = (slot_path(&slot), value.present_value);
                 if account.slot_at(&slot) != value {
                     account.set_slot(&slot, value);
                     writes.push(leaves::slot_write(&path, &slot, value));

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The layout of keys and values that this release writes.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 /// The oldest layout from which there are steps to it. Earlier ones were of builds before the first
 /// release, whose chains had other rules.
-pub(super) const OLDEST_SCHEMA_VERSION: u32 = 4;
+pub(super) const OLDEST_SCHEMA_VERSION: u32 = 5;
 
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 pub(super) const NETWORK_KEY: &[u8] = b"network";

@@ -2,6 +2,11 @@
 
 use super::*;
 
+use futures::StreamExt;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
 /// Answers each message with itself.
 pub(super) async fn echo(socket: ApiSocket) -> axum::response::Response {
     socket.open(64, |mut socket: Socket| async move {
@@ -30,6 +35,40 @@ pub(super) async fn news(socket: ApiSocket) -> axum::response::Response {
         if let Err(Untold::Late(close)) = socket.tell(messages).await {
             socket.close(close).await;
         }
+    })
+}
+
+/// A mebibyte of characters that are cut at each bound, and what makes them odd.
+fn long_text() -> String {
+    format!("7 bytes{}", "é".repeat(1 << 19))
+}
+
+/// Says a long text, a short one, and goodbye.
+pub(super) async fn long(socket: ApiSocket) -> axum::response::Response {
+    socket.open(64, |mut socket: Socket| async move {
+        for text in [long_text(), "short".to_owned()] {
+            if socket.say(text).await.is_err() {
+                return;
+            }
+        }
+        let close = Close::new(Close::STOPPING, "that was all");
+        socket.close(close).await;
+    })
+}
+
+/// Gives up amid a text; the code of the close tells whether the socket took no other then.
+pub(super) async fn torn(socket: ApiSocket) -> axum::response::Response {
+    socket.open(64, |mut socket: Socket| async move {
+        let text = "x".repeat(NEWS_MESSAGES * NEWS_MESSAGE_BYTES);
+        let is_torn = timeout(Duration::ZERO, socket.say(text)).await.is_err();
+        let is_over = socket.say("more".to_owned()).await == Err(Gone)
+            && matches!(socket.hear().await, Heard::Gone);
+        let code = if is_torn && is_over {
+            Close::TRY_LATER
+        } else {
+            Close::UNSUPPORTED
+        };
+        socket.close(Close::new(code, "torn")).await;
     })
 }
 
@@ -171,6 +210,74 @@ async fn news_that_somebody_takes_bit_by_bit_is_not_kept_for_ever() {
     let ended = timeout(PATIENCE, trickle).await;
     ended.expect("the server lets go");
     assert!(taken < NEWS_MESSAGES * NEWS_MESSAGE_BYTES, "{taken}");
+}
+
+/// A client that does not speak by hand.
+async fn library_client(server: &Server, path: &str) -> WebSocketStream<TcpStream> {
+    let stream = upgraded(server, path).await;
+    WebSocketStream::from_raw_socket(stream, Role::Client, None).await
+}
+
+async fn message(client: &mut WebSocketStream<TcpStream>) -> Message {
+    let came = timeout(PATIENCE, client.next()).await.expect("in time");
+    came.expect("a message").expect("no error")
+}
+
+async fn told_at_the_end(client: &mut WebSocketStream<TcpStream>) -> (u16, String) {
+    match message(client).await {
+        Message::Close(Some(close)) => (close.code.into(), close.reason.as_str().to_owned()),
+        other => panic!("{} bytes instead of a close", other.len()),
+    }
+}
+
+#[tokio::test]
+async fn a_long_text_arrives_whole() {
+    let server = start(limits());
+    let mut client = library_client(&server, "/long").await;
+    let text = message(&mut client).await.into_text().expect("text");
+    assert_eq!(text.len(), (1 << 20) + 7);
+    assert!(text.as_str() == long_text(), "it is another text");
+    let short = message(&mut client).await;
+    assert_eq!(short, Message::text("short"));
+    let told = told_at_the_end(&mut client).await;
+    assert_eq!(told, (Close::STOPPING, "that was all".to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_but_the_close_follows_a_torn_text() {
+    let server = start(limits());
+    let mut client = library_client(&server, "/torn").await;
+    let told = told_at_the_end(&mut client).await;
+    assert_eq!(told, (Close::TRY_LATER, "torn".to_owned()));
+}
+
+#[tokio::test]
+async fn a_handshake_is_told_what_it_lacks() {
+    let server = start(limits());
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (headers, lacks) in [
+        ("Connection: close\r\n".to_owned(), "'upgrade'"),
+        (
+            "Connection: close, Upgrade\r\nUpgrade: h2c\r\n".to_owned(),
+            "'websocket'",
+        ),
+        (
+            "Connection: close, Upgrade\r\nUpgrade: websocket\r\n".to_owned(),
+            "`Sec-WebSocket-Key`",
+        ),
+        (
+            format!(
+                "Connection: close, Upgrade\r\nUpgrade: websocket\r\n{key}\
+                 Sec-WebSocket-Version: 8\r\n"
+            ),
+            "'13'",
+        ),
+    ] {
+        let request = format!("GET /echo HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        let answer = server.raw(&request).await;
+        expect(&answer, 400, "this route is a WebSocket: ");
+        assert!(answer.contains(lacks), "{answer}");
+    }
 }
 
 #[tokio::test]

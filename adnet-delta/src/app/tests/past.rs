@@ -1,4 +1,4 @@
-//! States of past blocks: as they were, for as long as the node runs.
+//! States of past blocks: as they were, and again where the node has been started anew.
 
 use super::*;
 use crate::evm::simulate::{self, Call, Outcome, Scene};
@@ -39,11 +39,18 @@ fn states_of_past_blocks_stay_as_they_were() {
     }
     assert!(view.at(7).is_none(), "there is no such block yet");
     let reopened = chain.reopen().view();
-    assert!(reopened.at(6).is_some());
-    assert!(
-        reopened.at(5).is_none(),
-        "a node that starts knows the last state only"
-    );
+    assert_eq!(reopened.first_kept(), 0);
+    for (height, root) in (0u64..).zip(&roots) {
+        let past = reopened
+            .at(height)
+            .expect("what blocks have changed is stored");
+        assert_eq!(Hash(past.state.root().0), *root);
+        let before = view.at(height).expect("the state is kept");
+        assert_eq!(past.validators, before.validators);
+        for number in 0..=height {
+            assert_eq!(past.hashes.get(number), before.hashes.get(number));
+        }
+    }
 }
 
 #[test]
@@ -59,8 +66,10 @@ fn calls_at_past_blocks_see_their_state() {
         let transfer = chain.transfer(0, nonce, known, wei(10));
         chain.block(&[transfer], &[]);
     }
-    let view = chain.app.view();
-    for height in 1..=chain.height {
+    let (running, reopened) = (chain.app.view(), chain.reopen().view());
+    let views = [&running, &reopened];
+    let each = views.map(|view| (1..=chain.height).map(move |height| (view, height)));
+    for (view, height) in each.into_iter().flatten() {
         let past = view.at(height).expect("the state is kept");
         let place = simulate::next_place(&past, Hash::ZERO, 0);
         let call = Call {
@@ -79,6 +88,8 @@ fn calls_at_past_blocks_see_their_state() {
         };
         assert_eq!(U256::from_be_slice(&output), wei(10 * (height - 1)));
     }
-    let before = view.at(0).expect("the state is kept");
-    assert!(before.state.account(&contract).is_none());
+    for view in views {
+        let before = view.at(0).expect("the state is kept");
+        assert!(before.state.account(&contract).is_none());
+    }
 }
