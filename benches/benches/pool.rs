@@ -3,27 +3,26 @@
 //! "Ours" is what a node does with bytes from a peer: decode, check amounts, fees and signatures of
 //! accounts, make points of bytes, verify proofs and signatures of notes in batches. "Raw" is the
 //! proof library alone, on bundles that are decoded already. Both run in the same thread pool, in
-//! turns. A node's block has different transactions; here a few real ones are repeated, which costs a
-//! verifier the same.
+//! turns. The transactions are private transfers. A node's block has different ones; here a few real
+//! ones are repeated, which costs a verifier the same.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use adnet_alpha::AlphaApp;
-use adnet_alpha::compact::{CompactBlock, CompactTx};
-use adnet_alpha::pool::proofs::BATCH_MAX;
+use adnet_alpha::compact::CompactTx;
+use adnet_alpha::pool::proofs::batch_size;
 use adnet_alpha::pool::tree::NoteTree;
 use adnet_alpha::pool::verifying_key::verifying_key;
 use adnet_alpha::rules::Rules;
-use adnet_alpha::tx::{FeeSchedule, Transaction, approve};
+use adnet_alpha::tx::Transaction;
 use adnet_alpha::wallet::keys::SpendingKeys;
 use adnet_alpha::wallet::mnemonic::Mnemonic;
-use adnet_alpha::wallet::{
-    Birthday, BlockRef, Memo, Network, PrivateMint, Wallet, add_approval, prepare_proving,
-};
+use adnet_alpha::wallet::prepare_proving;
 use adnet_benches::report::row;
+use adnet_benches::transfers::{Blocks, private_transfers, wallet_of};
 use adnet_common::application::{Application, Until};
-use adnet_common::genesis::{Genesis, dev_governor_seed};
+use adnet_common::genesis::Genesis;
 use adnet_common::hash::Hash;
 use adnet_common::keys::PublicKey;
 use incrementalmerkletree::frontier::Frontier;
@@ -38,9 +37,11 @@ const AREA: &str = "shielded pool";
 /// Real transactions that are made for a run.
 const MADE: usize = 8;
 /// Bytes of the block that has to be validated within 2.5 s on one core.
-const BLOCK_BYTES: usize = 8 << 20;
+const BLOCK_BYTES: usize = 8_000_000;
 /// How many times it is validated: the best counts, as of the other figures.
-const BLOCK_ROUNDS: usize = 3;
+const BLOCK_ROUNDS: usize = 5;
+/// Notes of a block whose commitments go into the tree together.
+const BLOCK_NOTES: usize = 200;
 const SCANNED_ACTIONS: usize = 10_000;
 
 fn main() {
@@ -60,7 +61,7 @@ fn main() {
         &seconds(key_time),
         "",
     );
-    let (txs, proving) = transactions(&genesis, made);
+    let (txs, proving) = private_transfers(&genesis, made);
     let bytes = txs[0].encode().len();
     let proof = txs[0].witness.proof().expect("shielded").proof.len();
     figures.add(
@@ -117,42 +118,6 @@ fn seconds(time: Duration) -> String {
 
 fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
-}
-
-fn owner() -> SpendingKeys {
-    let words = "abandon ".repeat(23) + "art";
-    let mnemonic: Mnemonic = Mnemonic::parse(&words).expect("a mnemonic of BIP-39's vectors");
-    SpendingKeys::derive(&mnemonic.seed(), 0).expect("any seed")
-}
-
-/// Mints to notes of one owner, and the shortest time that a proof took.
-fn transactions(genesis: &Genesis, count: usize) -> (Vec<Transaction>, Duration) {
-    let fees = FeeSchedule::of(&genesis.alpha);
-    let governors = genesis.alpha.governors.threshold as usize;
-    let recipient = owner().viewing().shielded_address(0);
-    let mut best = Duration::MAX;
-    let made = (0..count).map(|number| {
-        let mint = PrivateMint {
-            genesis: genesis.hash(),
-            order_nonce: number as u64,
-            recipient,
-            amount_units: 1_000_000,
-            reason_hash: Hash::ZERO,
-            memo: Memo::none(),
-            expiry_height: 30,
-        };
-        let began = Instant::now();
-        let tx = mint
-            .propose(&fees, governors, &mut |_| {})
-            .expect("it builds");
-        best = best.min(began.elapsed());
-        (0..governors).fold(tx, |tx, governor| {
-            let approval = approve(&dev_governor_seed(governor), &tx.payload);
-            add_approval(tx, approval.expect("an ed25519 seed")).expect("a mint to a note")
-        })
-    });
-    let made = made.collect();
-    (made, best)
 }
 
 fn decoded(tx: &Transaction) -> (orchard::Bundle<Authorized, i64>, [u8; 32]) {
@@ -231,9 +196,7 @@ fn validate_block(
         assert!(verdicts.iter().all(Result::is_ok), "all of them are good");
         let began = Instant::now();
         let mut tree = NoteTree::default();
-        for index in 0..2 * count {
-            tree.append(&commitment(index as u64));
-        }
+        tree.extend(&commitments(2 * count));
         black_box(tree.root());
         appended = appended.min(began.elapsed());
         let began = Instant::now();
@@ -242,7 +205,7 @@ fn validate_block(
     }
     figures.add(
         &format!(
-            "validate a block of 8 MiB ({count} transactions), one core, nothing verified before"
+            "validate a block of 8 MB ({count} transactions), one core, nothing verified before"
         ),
         "< 2.5 s",
         &format!(
@@ -252,7 +215,8 @@ fn validate_block(
             seconds(appended)
         ),
         &format!(
-            "BatchValidator alone, {BATCH_MAX} together: {}",
+            "BatchValidator alone, {} together: {}",
+            batch_size(count, 1),
             seconds(raw)
         ),
     );
@@ -261,7 +225,7 @@ fn validate_block(
 /// The proof library alone, in batches of the size that a node's have.
 fn raw_batches(bundles: &[(orchard::Bundle<Authorized, i64>, [u8; 32])], count: usize) {
     let all: Vec<usize> = (0..count).collect();
-    for batch in all.chunks(BATCH_MAX) {
+    for batch in all.chunks(batch_size(count, 1)) {
         let mut validator = BatchValidator::new(verifying_key());
         for index in batch {
             let (bundle, sighash) = &bundles[index % bundles.len()];
@@ -273,80 +237,57 @@ fn raw_batches(bundles: &[(orchard::Bundle<Authorized, i64>, [u8; 32])], count: 
     }
 }
 
-fn commitment(number: u64) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes
+fn commitments(count: usize) -> Vec<[u8; 32]> {
+    let commitment = |number: u64| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes
+    };
+    (0..count as u64).map(commitment).collect()
 }
 
-fn tree(figures: &mut Figures, leaves: u64) {
+fn tree(figures: &mut Figures, leaves: usize) {
+    let commitments = commitments(leaves);
     let began = Instant::now();
     let mut tree = NoteTree::default();
-    for number in 0..leaves {
-        tree.append(&commitment(number));
+    for block in commitments.chunks(BLOCK_NOTES) {
+        tree.extend(block);
     }
     let ours = began.elapsed();
     let began = Instant::now();
     let mut raw = Frontier::<MerkleHashOrchard, 32>::empty();
-    for number in 0..leaves {
-        let leaf = MerkleHashOrchard::from_bytes(&commitment(number));
+    for commitment in &commitments {
+        let leaf = MerkleHashOrchard::from_bytes(commitment);
         raw.append(Option::from(leaf).expect("a small number is in the field"));
     }
     let peer = began.elapsed();
     assert_eq!(tree.root(), raw.root().to_bytes());
     let each = |time: Duration| format!("{:.1} us", time.as_secs_f64() * 1e6 / leaves as f64);
     figures.add(
-        "append a note commitment",
+        &format!("append a note commitment, {BLOCK_NOTES} together"),
         "",
         &each(ours),
-        &format!("incrementalmerkletree alone: {}", each(peer)),
+        &format!("incrementalmerkletree, one by one: {}", each(peer)),
     );
 }
 
 /// A wallet reads blocks that have none of its notes.
 fn scan(figures: &mut Figures, genesis: &Genesis, txs: &[Transaction], actions: usize) {
     let stranger = SpendingKeys::derive(&Mnemonic::generate().seed(), 0).expect("any seed");
-    let network = Network {
-        name: genesis.network_name.clone(),
-        genesis: genesis.hash(),
-    };
-    let birthday = Birthday {
-        block: BlockRef {
-            height: 0,
-            hash: Hash::ZERO,
-        },
-        tree: NoteTree::default(),
-    };
-    let wallet = Wallet::new(network, stranger.viewing().clone(), birthday);
-    let mut wallet = wallet.expect("it begins at the genesis");
-    let mut blocks = Vec::new();
-    let (mut parent, mut commitments) = (Hash::ZERO, 0);
-    let mut made = 0;
-    while made < actions {
-        let height = blocks.len() as u64 + 1;
-        let hash = Hash::of("bench block", &[&height.to_be_bytes()]);
-        let txs: Vec<CompactTx> = (0..10)
-            .map(|index| {
-                let mut tx = CompactTx::of(&txs[index % txs.len()]);
-                tx.id = Hash::of("bench tx", &[&height.to_be_bytes(), &[index as u8]]);
-                tx
-            })
-            .collect();
-        let in_block: usize = txs.iter().map(|tx| tx.actions.len()).sum();
-        blocks.push(CompactBlock {
-            height,
-            hash,
-            parent,
-            time_ms: height,
-            commitments_before: commitments,
-            txs,
-            unlocks: Vec::new(),
+    let mut wallet = wallet_of(genesis, &stranger);
+    let mut chain = Blocks::default();
+    while chain.commitments < actions as u64 {
+        let height = chain.blocks.len() as u64;
+        let txs = (0..10).map(|index| {
+            let mut tx = CompactTx::of(&txs[index % txs.len()]);
+            tx.id = Hash::of("bench tx", &[&height.to_be_bytes(), &[index as u8]]);
+            tx
         });
-        (parent, commitments) = (hash, commitments + in_block as u64);
-        made += in_block;
+        chain.push(txs.collect());
     }
+    let made = chain.commitments as usize;
     let began = Instant::now();
-    for some in blocks.chunks(50) {
+    for some in chain.blocks.chunks(50) {
         wallet.scan(some).expect("they follow each other");
     }
     let ours = began.elapsed();

@@ -1,6 +1,6 @@
 //! What the benchmarks of adnet share: the table of results, the links that the ring is compared
-//! with, an attestation's way between two processes, networks on loopback, and quantiles from the metrics
-//! page.
+//! with, an attestation's way between two processes, networks on loopback, private transfers, and quantiles from
+//! the metrics page.
 
 pub mod attestation;
 pub mod costly;
@@ -10,3 +10,4 @@ pub mod link;
 pub mod mesh;
 pub mod prometheus_histogram;
 pub mod report;
+pub mod transfers;

@@ -22,8 +22,9 @@ use std::thread;
 
 use super::verifying_key::verifying_key;
 
-/// Bundles of one batch, at most: more gain nothing, and a bad one costs more.
-pub const BATCH_MAX: usize = 512;
+/// Bundles of one batch, at most. The proof library multiplies all that it has added up by another random
+/// number with each bundle, so more cost more than they share, and a bad one costs more as well.
+pub const BATCH_MAX: usize = 320;
 /// Fewer are not worth being split among cores.
 const BATCH_MIN: usize = 8;
 
@@ -41,8 +42,7 @@ pub fn verify(bundles: &[Proved], until: Until) -> Vec<bool> {
     }
     let key = verifying_key();
     let cores = rayon::current_num_threads();
-    let share = bundles.len().div_ceil(cores);
-    let batches: Vec<&[Proved]> = bundles.chunks(share.clamp(BATCH_MIN, BATCH_MAX)).collect();
+    let batches: Vec<&[Proved]> = bundles.chunks(batch_size(bundles.len(), cores)).collect();
     // Batches are begun in their order, so all before a bad one are finished, too.
     let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(batches.len()));
     let work = || {
@@ -70,6 +70,13 @@ pub fn verify(bundles: &[Proved], until: Until) -> Vec<bool> {
         }
     }
     verdicts
+}
+
+/// Bundles of each batch, if so many are verified by so many cores: every core has as many batches as
+/// the others, all of one size.
+pub fn batch_size(bundles: usize, cores: usize) -> usize {
+    let rounds = bundles.div_ceil(cores * BATCH_MAX).max(1);
+    bundles.div_ceil(cores * rounds).max(BATCH_MIN)
 }
 
 fn is_over(until: Until, verdicts: &[bool]) -> bool {

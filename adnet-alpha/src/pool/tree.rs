@@ -9,6 +9,8 @@ use incrementalmerkletree::frontier::{Frontier, NonEmptyFrontier};
 use incrementalmerkletree::{Level, Position};
 use orchard::tree::MerkleHashOrchard;
 
+use super::grow::grow;
+
 /// Levels of the tree: room for 2^32 notes.
 pub const DEPTH: u8 = 32;
 /// Wallets take the tree in subtrees of 2^16 notes.
@@ -51,20 +53,27 @@ impl NoteTree {
         &self.frontier
     }
 
-    /// Adds a note commitment, which verification has found to be a field element. Returns number
-    /// and root of the subtree that it fills, if it fills one.
+    /// Adds note commitments, which verification has found to be field elements. Returns number and root
+    /// of each subtree that they fill, in order.
     ///
     /// # Panics
     /// If the tree is full: 2^32 notes would take centuries of full blocks.
-    pub fn append(&mut self, commitment: &[u8; 32]) -> Option<(u64, [u8; 32])> {
-        let leaf = Option::from(MerkleHashOrchard::from_bytes(commitment));
-        let leaf = leaf.expect("a verified bundle has canonical note commitments");
-        assert!(self.frontier.append(leaf), "the note tree has room");
-        let end = self.frontier.value().expect("a leaf was added");
-        let position = u64::from(end.position());
-        let is_last = (position + 1).is_multiple_of(1 << SUBTREE_LEVEL);
-        let root = || end.root(Some(Level::from(SUBTREE_LEVEL))).to_bytes();
-        is_last.then(|| (position >> SUBTREE_LEVEL, root()))
+    pub fn extend(&mut self, commitments: &[[u8; 32]]) -> Vec<(u64, [u8; 32])> {
+        if commitments.is_empty() {
+            return Vec::new();
+        }
+        let leaf = |commitment| {
+            let leaf = Option::from(MerkleHashOrchard::from_bytes(commitment));
+            leaf.expect("a verified bundle has canonical note commitments")
+        };
+        let leaves = commitments.iter().map(leaf).collect();
+        let end = std::mem::replace(&mut self.frontier, Frontier::empty()).take();
+        let (end, filled) = grow(end, leaves, Level::from(SUBTREE_LEVEL));
+        self.frontier = Frontier::try_from(end).expect("the note tree has room");
+        let filled = filled.into_iter();
+        filled
+            .map(|(number, root)| (number, root.to_bytes()))
+            .collect()
     }
 
     /// Notes u64 · then, if there are any: last leaf 32 · number of ommers u8 · ommers 32 each, from

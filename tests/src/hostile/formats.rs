@@ -336,7 +336,7 @@ fn note_trees(_: &History) -> Vec<Vec<u8>> {
         let tx = Transaction::decode(&raw).expect("a sound transaction");
         let bundle = tx.payload.function.bundle().expect("shielded");
         for action in &bundle.actions {
-            tree.append(&action.cmx);
+            tree.extend(&[action.cmx]);
             trees.push(tree.encode());
         }
     }

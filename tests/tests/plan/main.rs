@@ -3,13 +3,18 @@
 
 mod api {
     mod alpha_api;
+    mod delta_api;
 }
 mod network {
     mod alpha_p2p;
+    mod delta_p2p;
 }
 mod node {
     mod alpha_runtime;
+    mod delta_runtime;
 }
+mod counter;
+mod documented;
 #[path = "../wallet/person.rs"]
 #[expect(dead_code, reason = "the wallet's own tests use all of it")]
 mod person;

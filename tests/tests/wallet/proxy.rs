@@ -23,6 +23,8 @@ pub enum Fate {
     Hold,
     /// Refused with this code, and the node does not hear of it.
     Refuse(&'static str),
+    /// Answered with the last bit of these bytes changed, wherever they stand.
+    Forge([u8; 32]),
 }
 
 /// Passes requests on to a node, one per connection.
@@ -86,8 +88,9 @@ fn pass(
     seen.lock()
         .expect("nobody panics with it")
         .push(path.clone());
-    match fate(&path, &body) {
-        Fate::Pass => {}
+    let fate = fate(&path, &body);
+    match fate {
+        Fate::Pass | Fate::Forge(_) => {}
         Fate::Hold => {
             // Until the client gives up.
             let _ = reader.read(&mut [0]);
@@ -120,7 +123,17 @@ fn pass(
     if node.write_all(request.as_bytes()).is_err() || node.write_all(&body).is_err() {
         return;
     }
-    let _ = std::io::copy(&mut node, &mut &client);
+    let Fate::Forge(bytes) = fate else {
+        let _ = std::io::copy(&mut node, &mut &client);
+        return;
+    };
+    let mut answer = Vec::new();
+    if node.read_to_end(&mut answer).is_ok() {
+        while let Some(place) = answer.windows(32).position(|part| part == bytes) {
+            answer[place] ^= 1;
+        }
+        let _ = (&client).write_all(&answer);
+    }
 }
 
 /// Method, path and length of the body.

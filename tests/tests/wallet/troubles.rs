@@ -144,6 +144,44 @@ fn a_payment_is_on_the_disk_before_it_is_sent() {
 }
 
 #[test]
+fn a_node_that_gives_a_changed_note_is_found_out() {
+    let node = node();
+    let alice = Person::with_wallet(&node);
+    mint(&node, &alice.address("shielded"), "100", "1");
+    let held = patiently("it is there", || {
+        Some(alice.balance()).filter(|(held, _)| *held > 0)
+    });
+    let id = alice.history()[0]["id"].clone();
+    let id = id.as_str().expect("an id");
+    let found = node.alpha().get(&format!("/v1/transaction/{id}"));
+    let found = found.expect("it is final");
+    let actions = &found["transaction"]["bundle"]["actions"];
+    for action in actions.as_array().expect("two actions") {
+        let note = action["note_commitment"].as_str().expect("hex");
+        let note: [u8; 32] = (hex::decode(note).expect("hex").try_into()).expect("a field element");
+        let liar = Proxy::before(&node, move |path| {
+            match path.starts_with("/v1/compact/blocks") {
+                true => Fate::Forge(note),
+                false => Fate::Pass,
+            }
+        });
+        let mut again = Person::at(&liar.url());
+        let words = alice.keep("words", &alice.mnemonic());
+        let words = words.to_str().expect("UTF-8");
+        again.json(&["restore", "--words-file", words, "--birthday", "1"]);
+        let said = again.refused(&["balance"], 1);
+        assert!(
+            said.contains("given wrong blocks") && said.contains("scan --anew"),
+            "{said}"
+        );
+        // What was read is of no use, and an honest node makes up for it.
+        again.node_url = url(&node);
+        again.json(&["scan", "--anew"]);
+        assert_eq!(again.balance(), held);
+    }
+}
+
+#[test]
 fn a_wallet_is_restored_from_its_birthday_on() {
     let node = TestNode::start(Options {
         alpha_interval_ms: 400,

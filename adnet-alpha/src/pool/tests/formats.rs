@@ -53,7 +53,7 @@ fn a_note_tree_comes_back_from_its_bytes_at_every_size() {
         let again = NoteTree::decode(&tree.encode()).expect("just encoded");
         assert_eq!(again, tree);
         assert_eq!((again.root(), again.len()), (tree.root(), n));
-        assert_eq!(tree.append(&commitment(n)), None);
+        assert_eq!(tree.extend(&[commitment(n)]), []);
     }
     let bytes = tree.encode();
     for cut in 0..bytes.len() {

@@ -72,7 +72,7 @@ impl Draft<'_> {
         let mut anchors = self.committed.anchors.clone();
         let commitments = std::mem::take(&mut self.commitments);
         let height = self.height;
-        let filled = commitments.iter().filter_map(|cmx| tree.append(cmx));
+        let filled = tree.extend(&commitments).into_iter();
         let subtree = |(index, root)| Subtree {
             index,
             root,

@@ -29,7 +29,7 @@ impl Node {
             .iter()
             .filter_map(|tx| tx.payload.function.bundle());
         for action in bundles.flat_map(|bundle| &bundle.actions) {
-            self.tree.append(&action.cmx);
+            self.tree.extend(&[action.cmx]);
         }
         let height = self.chain.height();
         let block = CompactBlock {

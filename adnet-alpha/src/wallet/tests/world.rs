@@ -261,7 +261,7 @@ impl World {
                 assert!(is_known || bundle.anchor == empty_anchor().to_bytes());
                 for action in &bundle.actions {
                     assert!(self.nullifiers.insert(action.nullifier), "spent twice");
-                    tree.append(&action.cmx);
+                    tree.extend(&[action.cmx]);
                 }
             }
             self.transactions

@@ -3,18 +3,7 @@
 use adnet_tests::harness::{Options, TestNode};
 use serde_json::{Value, json};
 
-/// Every path of the OpenAPI document with something that exists in its place.
-fn paths(document: &Value, known: &[(&str, String)]) -> Vec<(String, bool, bool)> {
-    let paths = document["paths"].as_object().expect("paths");
-    let filled = paths.iter().map(|(path, operations)| {
-        let path = known.iter().fold(path.clone(), |path, (name, value)| {
-            path.replace(name, value)
-        });
-        let has = |method: &str| operations.get(method).is_some();
-        (path, has("get"), has("post"))
-    });
-    filled.collect()
-}
+use crate::documented::paths;
 
 #[test]
 fn r001_u010_alpha_api_endpoints() {
